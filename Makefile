@@ -1,0 +1,64 @@
+# Each target sets up .venv by itself, on a machine with only Python 3.10+ and pip, and only when setup.cfg or
+# pyproject.toml is newer than what is there.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick slow lint mutants torch clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/installed  ## train on the chapter's sine, check the gradients, write pictures to demo-output/
+	$(BIN)/scratchrnn demo
+
+test: .venv/installed-test  ## every test (PyTorch comparisons only where torch is: make torch)
+	$(BIN)/python -m pytest
+
+quick: .venv/installed-test  ## the tests that take less than two minutes together
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: .venv/installed-test  ## the other tests, with the figures they print
+	$(BIN)/python -m pytest -m slow -s
+
+lint: .venv/installed-test  ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+mutants: .venv/installed-test  ## change the mathematics one token at a time; every change must fail a test
+	$(BIN)/python tests/mutants.py
+
+torch: .venv/installed-torch  ## also install PyTorch, which the tests then compare with
+
+clean:  ## remove .venv, caches and what the demo wrote
+	rm -rf .venv build demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find scratchrnn tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Debian's python3 may lack ensurepip, which a venv needs to get a pip of its own. The pip outside can serve instead.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("scratchrnn needs Python 3.10 or newer: make PYTHON=..." if sys.version_info < (3, 10) else 0)'
+	@echo "creating .venv"
+	@$(PYTHON) -m venv .venv >/dev/null || $(PYTHON) -m venv --clear --without-pip .venv
+
+pip = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/python -m pip"; \
+	else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; $$pip install --quiet
+
+# installed: the library; installed-EXTRA: the library with that extra of setup.cfg.
+.venv/installed: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "installing scratchrnn"
+	@$(pip) -e .
+	@touch $@
+
+.venv/installed-%: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "installing scratchrnn[$*]"
+	@$(pip) -e '.[$*]'
+	@touch .venv/installed $@
+
+# The pinned release is a small CPU build on some machines; elsewhere, whatever release this Python can have.
+.venv/installed-torch: | $(BIN)/python
+	@echo "installing $(TORCH)"
+	@$(pip) '$(TORCH)' || $$pip install --quiet torch
+	@touch $@

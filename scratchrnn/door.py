@@ -1,0 +1,152 @@
+"""The door: every public entry checks once what came in, and says what was expected; inside nothing is checked again.
+
+Each function takes what a user passed and returns it in the form that the inside works with: time-major, contiguous, in
+the model's dtype, on the model's backend. Nothing of the model is touched, so a refused call leaves it as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .backends.arrays import Array, to_numpy
+from .backends.numpy_backend import Backend
+from .steps import Counted
+
+
+def sequences(
+    x: Any, lengths: Any, features: int, tokens_allowed: bool, dtype: np.dtype, backend: Backend
+) -> tuple[Array, np.ndarray | None]:
+    """x (N, T, D), or integer tokens (N, T) where the first layer takes them → (T, N, D) or int64 (T, N), and lengths.
+
+    What stands past the end of a row is replaced by 0 unread.
+    """
+    x = _array("x", x)
+    tokens = x.dtype.kind in "iu" and x.ndim == 2
+    expected = f"(N, T, {features})"
+    if tokens and not tokens_allowed:
+        raise ValueError(f"the first layer takes no integer tokens; expected x of shape {expected}, got {x.shape}")
+    if not tokens and x.ndim != 3:
+        hint = "; for one feature per step pass x[..., None]" if x.ndim == 2 else ""
+        or_tokens = ", or integer tokens (N, T)" if tokens_allowed else ""
+        raise ValueError(f"expected x of shape {expected}{or_tokens}, got {x.dtype} of shape {x.shape}{hint}")
+    if not tokens and x.shape[2] != features:
+        raise ValueError(
+            f"x has {x.shape[2]} features, but this model expects {features} (x.shape = {x.shape}, expected {expected})"
+        )
+    N, T = x.shape[:2]
+    if N == 0 or T == 0:
+        raise ValueError(f"x has {N} sequences of {T} steps; there must be at least one of each")
+    lengths = row_lengths(lengths, N, T)
+
+    x = _cast(x.swapaxes(0, 1), x.dtype if tokens else dtype, backend)
+    if lengths is not None:
+        inside = backend.asarray(np.arange(T)[:, None] < lengths)  # (T, N)
+        x = backend.xp.where(inside if tokens else inside[..., None], x, x.dtype.type(0))
+    wrong = (x < 0) | (x >= features) if tokens else ~backend.xp.isfinite(x)
+    if bool(wrong.any()):
+        t, n, *rest = _first(wrong)
+        value = x[(t, n, *rest)]
+        if tokens:
+            raise IndexError(f"token {int(value)} at x[{n}, {t}] is outside 0 … {features - 1}")
+        raise ValueError(f"x[{n}, {t}, {rest[0]}] is {float(value)} in {x.dtype}; every input must be finite")
+    return (x.astype(np.int64, copy=False) if tokens else x), lengths
+
+
+def row_lengths(lengths: Any, N: int, T: int) -> np.ndarray | None:
+    """lengths (N,) of integers in [1, T] as int64; None when it says nothing: no lengths, or all rows T long."""
+    if lengths is None:
+        return None
+    lengths = to_numpy(_array("lengths", lengths))
+    if lengths.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers, got {lengths.dtype}")
+    if lengths.shape != (N,):
+        raise ValueError(f"expected lengths of shape (N,) = ({N},), got {lengths.shape}")
+    wrong = (lengths < 1) | (lengths > T)
+    if wrong.any():
+        n = int(np.argmax(wrong))
+        raise ValueError(f"lengths[{n}] is {int(lengths[n])}, but each row has between 1 and T = {T} steps")
+    return None if (lengths == T).all() else lengths.astype(np.int64)
+
+
+def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend) -> Array:
+    """The state before the first step; zeros when None."""
+    if h0 is None:
+        return backend.xp.zeros(shape, dtype)
+    h0 = _array("h0", h0)
+    if h0.shape != shape:
+        raise ValueError(f"expected h0 of shape (N, H) = {shape}, got {h0.shape}")
+    h0 = _cast(h0, dtype, backend)
+    wrong = ~backend.xp.isfinite(h0)
+    if bool(wrong.any()):
+        where = _first(wrong)
+        raise ValueError(f"h0{list(where)} is {float(h0[where])} in {h0.dtype}; every state must be finite")
+    return h0
+
+
+def target(
+    target: Any,
+    loss: str,
+    steps: Any,
+    counted: Counted,
+    N: int,
+    T: int,
+    outputs: int,
+    dtype: np.dtype,
+    backend: Backend,
+) -> Array:
+    """The target of the taken steps, time-major: (K, N, O), or integer (K, N) for cross-entropy.
+
+    Never broadcast: a target of another shape is an error, whatever NumPy would make of it. Only counted entries are
+    read.
+    """
+    target = _array("target", target)
+    classes = loss == "cross_entropy"
+    last = isinstance(steps, str) and steps == "last"
+    if classes and target.dtype.kind not in "iu":
+        raise TypeError(f"cross_entropy needs integer class numbers as target, got {target.dtype}")
+    shape = (N,) if last else (N, T)
+    letters = "N, " if last else "N, T, "
+    if not classes:
+        shape, letters = (*shape, outputs), letters + "O, "
+    if target.shape != shape:
+        hint = "; pass target[..., None]" if (*target.shape, 1) == shape else ""
+        which = f'steps="{steps}"' if isinstance(steps, str) else "a steps mask"
+        raise ValueError(
+            f"expected a target of shape ({letters[:-2]}) = {shape} with {which}, got {target.shape}{hint}"
+        )
+
+    taken = target[None] if last else target.swapaxes(0, 1)[counted.index]
+    taken = _cast(taken, taken.dtype if classes else dtype, backend)
+    wrong = (taken < 0) | (taken >= outputs) if classes else ~backend.xp.isfinite(taken)
+    if counted.mask is not None:
+        mask = backend.asarray(counted.mask)
+        wrong &= mask if classes else mask[..., None]
+    if bool(wrong.any()):
+        where = _first(wrong)
+        k, n, *rest = where
+        position = [n, *rest] if last else [n, int(np.arange(T)[counted.index][k]), *rest]
+        if classes:
+            raise IndexError(f"target{position} is {int(taken[where])}, outside the classes 0 … {outputs - 1}")
+        raise ValueError(
+            f"target{position} is {float(taken[where])} in {taken.dtype}; every counted target must be finite"
+        )
+    return taken.astype(np.int64, copy=False) if classes else taken
+
+
+def _array(name: str, value: Any) -> Array:
+    """The value as an array of real numbers."""
+    array = value if hasattr(value, "dtype") and hasattr(value, "shape") else np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be an array of real numbers, got {array.dtype}")
+    return array
+
+
+def _cast(array: Array, dtype: np.dtype, backend: Backend) -> Array:
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, and `finite` says so
+        return backend.asarray(array, dtype)
+
+
+def _first(wrong: Array) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(wrong.argmax()), wrong.shape))

@@ -1,0 +1,95 @@
+"""Gradient norms that neither overflow nor underflow, and clipping by exactly the ratio asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..backends.arrays import Array, namespace
+from ..parameters import Parameters
+
+Gradients = Mapping[str, Array] | Array
+
+
+def row_norms(a: Array) -> Array:
+    """Euclidean norm over the last axis, float64.
+
+    float32 is squared in float64, where no float32 number over- or underflows; float64 is scaled by its largest entry
+    first.
+    """
+    xp = namespace(a)
+    a = a.astype(np.float64, copy=False)
+    largest = xp.abs(a).max(axis=-1)
+    scale = xp.where((largest > 0) & (largest < np.inf), largest, 1.0)
+    return scale * xp.sqrt(((a / scale[..., None]) ** 2).sum(axis=-1))
+
+
+def vector_norm(vector: Array) -> Array:
+    """Euclidean norm of one vector as a float64 scalar, safe as `row_norms` is. The text that backends twin."""
+    return row_norms(vector)
+
+
+def global_norm(grads: Gradients) -> float:
+    """‖g‖ = √(Σ g²) over all entries of all parameters, in float64.
+
+    Takes gradients (`Parameters`, or any mapping of arrays) or one array. Exact for entries of 1e-30 in float32 or
+    1e±300 in float64, where `np.linalg.norm` gives 0 or inf; NaN and inf come through.
+
+    >>> float(np.linalg.norm(np.full(4, 1e-30, dtype=np.float32)))
+    0.0
+    >>> round(global_norm(np.full(4, 1e-30, dtype=np.float32)) * 1e30, 6)
+    2.0
+    """
+    norms = [float(vector_norm(array.reshape(-1))) for array in _arrays(grads)]
+    return norms[0] if len(norms) == 1 else float(vector_norm(np.array(norms)))
+
+
+def clip_by_global_norm(grads: Gradients, max_norm: float) -> float:
+    """Scale gradients in place so that their global norm is at most max_norm; returns the norm before clipping.
+
+        g ← g · max_norm / ‖g‖   if ‖g‖ > max_norm
+
+    Raises ValueError for a limit that is not above 0, and FloatingPointError, leaving the gradients alone, where the
+    norm is not finite: no factor would mend that. Source: Pascanu, Mikolov and Bengio 2013, algorithm 1.
+    """
+    check_limit("max_norm", max_norm)
+    norm = global_norm(grads)
+    if not math.isfinite(norm):
+        raise FloatingPointError(
+            f"the gradient norm is {norm}; clipping cannot mend that, and the gradients are left alone"
+        )
+    if norm > max_norm:
+        for array in _arrays(grads):
+            array *= np.float64(max_norm / norm)  # the product is taken in float64: a float32 ratio could underflow
+    return norm
+
+
+def clip_by_value(grads: Gradients, limit: float) -> bool:
+    """Limit every entry to [−limit, limit] in place; returns whether any entry was changed.
+
+    This bends the direction of the gradient, which clipping by norm does not. NaN stays NaN.
+    Raises ValueError for a limit that is not above 0.
+    """
+    check_limit("limit", limit)
+    changed = False
+    for array in _arrays(grads):
+        xp = namespace(array)
+        changed |= bool((xp.abs(array) > limit).any())
+        xp.clip(array, -limit, limit, out=array)
+    return changed
+
+
+def check_limit(name: str, limit: float) -> None:
+    """Raise TypeError unless limit is a number, ValueError unless it is above 0 (inf means no limit)."""
+    if isinstance(limit, bool) or not isinstance(limit, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number above 0, got {limit!r}")
+    if not limit > 0:
+        raise ValueError(f"{name} must be above 0, got {limit}")
+
+
+def _arrays(grads: Gradients) -> list[Array]:
+    if isinstance(grads, Parameters):
+        return [grads.vector]
+    return list(grads.values()) if isinstance(grads, Mapping) else [grads]

@@ -1,0 +1,55 @@
+"""The flow of gradients through time, as the backward pass itself saw it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..backends.arrays import Array
+from .clip import row_norms
+
+
+class LayerFlow(NamedTuple):
+    """‖∂L/∂h_t‖ of one recurrent layer: the total derivative, through y_t and through every later step.
+
+    per_sample (N, T) is N · ‖∂L/∂h_t[n]‖, the norm over hidden units for row n, freed of the 1/N of the batch mean.
+    flushed (T,) counts the entries of ∂L/∂h_t that fell below the smallest normal number of the dtype and were set to
+    0.
+    """
+
+    per_sample: Array
+    flushed: Array
+
+    @property
+    def norms(self) -> Array:
+        """(T,) float64: ‖∂L/∂h_t‖ over batch and hidden units. Of a mean loss it shrinks as 1/√N."""
+        return row_norms(self.per_sample.T) / len(self.per_sample)
+
+
+class Flow(NamedTuple):
+    """Gradient flow of one backward pass; `layers` has one entry per recurrent layer, bottom to top.
+
+    `norms`, `per_sample` and `flushed` are those of the top recurrent layer.
+    """
+
+    layers: tuple[LayerFlow, ...]
+
+    @property
+    def norms(self) -> Array:
+        """(T,) float64: ‖∂L/∂h_t‖ of the top recurrent layer over batch and hidden units."""
+        return self.layers[-1].norms
+
+    @property
+    def per_sample(self) -> Array:
+        """(N, T) float64: N · ‖∂L/∂h_t[n]‖ of the top recurrent layer; does not shrink with the batch."""
+        return self.layers[-1].per_sample
+
+    @property
+    def flushed(self) -> Array:
+        """(T,) int: entries of ∂L/∂h_t set to 0 because they were subnormal."""
+        return self.layers[-1].flushed
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw ‖∂L/∂h_t‖ against the time step: median over the rows, with their range. Returns the matplotlib axes."""
+        from ..plots import plot_flow
+
+        return plot_flow(self, ax)

@@ -1,0 +1,315 @@
+"""Models: layers in a row and a loss, run forward and backward for blocks of rows.
+
+`SequenceModel` is any composition; `VanillaRNN` is the chapter's network, one RNN and one Linear, under the chapter's
+five bare symbols. The last state and ∂L/∂h0 of a SequenceModel are tuples with one entry per recurrent layer, those of
+a VanillaRNN a single array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import door, passes
+from .backends import resolve
+from .backends.arrays import Array
+from .gradients.flow import Flow
+from .layers import Layer
+from .layers.linear import Linear
+from .layers.rnn import RNN
+from .losses import LOSSES
+from .parameters import Parameters
+from .passes import Batch, Network, States
+from .steps import Counted, counted_steps
+
+
+class Outputs(NamedTuple):
+    """What `model.forward` returns."""
+
+    y: Array  # (N, T, O)
+    h: Array  # (N, T, H): states of the top recurrent layer; h[:, t] is the state after x[:, t]
+    h_last: Any  # (N, H): the state to carry on with; a tuple of them for a SequenceModel
+
+
+class LossAndGrads(NamedTuple):
+    """What `model.loss_and_grads` returns."""
+
+    loss: Any  # float; a 0-d array on a device
+    grads: Parameters  # ∂L/∂θ, like model.params
+    grads_h0: Any  # ∂L/∂h0, like h0
+    grads_x: Array | None  # ∂L/∂x (N, T, D), only with inputs=True
+    h_last: Any  # the state after the last step
+    flow: Flow  # ‖∂L/∂h_t‖ at every step
+
+
+class SequenceModel:
+    """Layers in a row under one loss.
+
+    Parameters
+    ----------
+    layers : specifications such as `RNN(4, 16)` and `Linear(16, 2)`; each input size is the output size before it.
+    loss : "mse" (mean squared error) or "cross_entropy" (softmax of the outputs, integer targets).
+    backend : "numpy", "numba", "cupy" or "auto"; None takes `get_backend()`.
+    dtype : "float64" or "float32".
+    seed : of the initial weights; the same seed gives the same weights on every backend.
+
+    Parameters are named "<position>.<symbol>": `model.params["0.W_hh"]`, `model.params["1.b_y"]`.
+    Raises ValueError where sizes do not fit together, and what `set_backend` raises for a backend that is missing.
+
+    >>> model = SequenceModel([RNN(3, 8), Linear(8, 2)], backend="numpy")
+    >>> model(np.zeros((4, 10, 3))).shape
+    (4, 10, 2)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        loss: str = "mse",
+        backend: str | None = None,
+        dtype: Any = "float64",
+        seed: int = 0,
+    ) -> None:
+        self.layers: tuple[Layer, ...] = tuple(layers)
+        self.loss_name = loss
+        self._check_layers()
+        self._network = Network(self.layers, self._prefixes(), LOSSES[loss])
+        self._backend = resolve(backend)
+        rng = np.random.default_rng(seed)
+        initial = {
+            prefix + symbol: array
+            for prefix, layer in zip(self._network.prefixes, self.layers, strict=True)
+            for symbol, array in layer.initial(rng).items()
+        }
+        vector = np.concatenate([array.reshape(-1) for array in initial.values()])
+        shapes = {name: array.shape for name, array in initial.items()}
+        self.params = Parameters(shapes, self._backend.asarray(vector, _float_dtype(dtype)))
+
+    def __call__(self, x: Any) -> Array:
+        """Outputs of every step from a zero state: x (N, T, D), or integer tokens (N, T), → y (N, T, O)."""
+        return self.forward(x).y
+
+    def forward(self, x: Any, h0: Any = None, lengths: Any = None) -> Outputs:
+        """Run the network over whole sequences.
+
+        x (N, T, D) or integer tokens (N, T); h0 the state before the first step (None: zeros); lengths (N,) of rows
+        padded to T, each of which keeps its state once it is over. Returns `y` (N, T, O), `h` (N, T, H) and `h_last`.
+        Raises ValueError, TypeError or IndexError that says what was expected and what came.
+        """
+        x, states, lengths, _ = self._check_inputs(x, h0, lengths)
+        forward = passes.run(self._network, self._backend, self.params, x, states, lengths)
+        return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), self._unpack_states(forward.h_last))
+
+    def predict(self, x: Any, steps: Any = "last", *, h0: Any = None, lengths: Any = None) -> Array:
+        """Outputs of the chosen steps only: "last" → (N, O); "all" → (N, T, O); a mask (T,) → (N, its steps, O); a mask
+        (N, T) → (number of counted entries, O), row by row. With lengths, "last" is step lengths[n] − 1 of row n."""
+        x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
+        counted = counted.on(self._backend)
+        y = passes.run(self._network, self._backend, self.params, x, states, lengths, counted).y
+        y = y.swapaxes(0, 1)  # (N, K, O)
+        if isinstance(steps, str):
+            return y[:, 0] if steps == "last" else y
+        if np.ndim(steps) == 1:
+            return y
+        return y.reshape(-1, self.output_size) if counted.mask is None else y[counted.mask.T]
+
+    def loss(self, x: Any, target: Any, *, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
+        """The loss alone, as `loss_and_grads` computes it."""
+        batch = self._check_batch(x, target, h0, steps, lengths)
+        return _scalar(passes.loss(self._network, self._backend, self.params, batch))
+
+    def loss_and_grads(
+        self,
+        x: Any,
+        target: Any,
+        *,
+        h0: Any = None,
+        steps: Any = "all",
+        lengths: Any = None,
+        inputs: bool = False,
+        rng: np.random.Generator | None = None,
+    ) -> LossAndGrads:
+        """The loss and its gradients by backpropagation through time.
+
+            L = (1/count) · Σ L_nt over the counted (n, t)
+
+        Parameters
+        ----------
+        x : (N, T, D), or integer tokens (N, T) that stand for one-hot vectors.
+        target : (N, T, O) for "mse", integer (N, T) for "cross_entropy"; (N, O) or (N,) with steps="last".
+        h0 : state before the first step, (N, H); None is zeros.
+        steps : "all", "last", or a boolean mask (T,) or (N, T) of the steps that count; targets elsewhere are never
+        read.
+        lengths : (N,) integers, the true length of each padded row.
+        inputs : also compute ∂L/∂x.
+        rng : source of randomness for layers that have any in training; None is evaluation.
+
+        Returns `loss`, `grads` (like `params`), `grads_h0`, `grads_x`, `h_last` and `flow`, whose `norms[t]` is
+        ‖∂L/∂h_t‖.
+        Raises ValueError, TypeError or IndexError that says what was expected and what came.
+        """
+        batch = self._check_batch(x, target, h0, steps, lengths)
+        if inputs and batch.x.ndim == 2:
+            raise TypeError("integer tokens have no gradient; call with inputs=False, or pass one-hot x as floats")
+        result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng)
+        return LossAndGrads(
+            _scalar(result.loss),
+            self.params.like(result.grads),
+            self._unpack_states(result.grads_h0),
+            None if result.grads_x is None else result.grads_x.swapaxes(0, 1),
+            self._unpack_states(result.h_last),
+            result.flow,
+        )
+
+    def to(self, backend: str | None, dtype: Any = None) -> SequenceModel:
+        """Move the parameters to a backend, and to a dtype where one is given; None keeps the backend. Returns the
+        model.
+
+        Arrays taken from `params` earlier no longer belong to it.
+        """
+        target = self._backend if backend is None else resolve(backend)
+        vector = target.asarray(self.params.vector, self.dtype if dtype is None else _float_dtype(dtype))
+        self._backend, self.params = target, self.params.like(vector)
+        return self
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that the model computes on."""
+        return self._backend.name
+
+    @property
+    def dtype(self) -> np.dtype:
+        """dtype of the parameters and of everything computed from them."""
+        return self.params.vector.dtype
+
+    @property
+    def input_size(self) -> int:
+        """D."""
+        return self.layers[0].input_size
+
+    @property
+    def output_size(self) -> int:
+        """O."""
+        return self.layers[-1].output_size
+
+    def __repr__(self) -> str:
+        title = f"{type(self).__name__} · loss {self.loss_name} · {self.dtype} on {self.backend}"
+        lines = [title, f"  {'layer':<18} {'parameter':<10} {'shape':<14} {'count':>10}"]
+        for i, layer in enumerate(self.layers):
+            name = f"{type(layer).__name__}({layer.input_size} → {layer.output_size})"
+            for symbol, array in self._network.own(i, self.params).items():
+                parameter = self._network.prefixes[i] + symbol
+                lines.append(f"  {name:<18} {parameter:<10} {array.shape!s:<14} {array.size:>10,}")
+                name = ""
+        lines.append(f"  {'total':<44} {self.params.vector.size:>10,}")
+        return "\n".join(lines)
+
+    def _prefixes(self) -> tuple[str, ...]:
+        """What stands before each layer's symbols in the names of its parameters."""
+        return tuple(f"{i}." for i in range(len(self.layers)))
+
+    def _pack_states(self, h0: Any) -> Sequence[Any]:
+        """The user's h0 as one entry per recurrent layer."""
+        recurrent = self._recurrent()
+        if h0 is None:
+            return [None] * len(recurrent)
+        if not isinstance(h0, (tuple, list)):
+            raise TypeError(f"h0 must be a tuple with one state per recurrent layer, got {type(h0).__name__}")
+        if len(h0) != len(recurrent):
+            raise ValueError(f"this model has {len(recurrent)} recurrent layers, h0 has {len(h0)} states")
+        return h0
+
+    def _unpack_states(self, states: States) -> Any:
+        """States as the user sees them."""
+        return states
+
+    def _recurrent(self) -> list[Layer]:
+        return [layer for layer in self.layers if layer.recurrent]
+
+    def _check_layers(self) -> None:
+        if self.loss_name not in LOSSES:
+            raise ValueError(f"loss={self.loss_name!r} is not known; choose one of {', '.join(LOSSES)}")
+        if not self._recurrent():
+            raise ValueError("a SequenceModel needs at least one recurrent layer, such as RNN(input_size, hidden_size)")
+        sizes = [(layer.input_size, layer.output_size) for layer in self.layers]
+        for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            if before[1] != after[0]:
+                raise ValueError(f"layer {i} gives {before[1]} features, but layer {i + 1} expects {after[0]}")
+
+    def _check_inputs(
+        self, x: Any, h0: Any, lengths: Any, steps: Any = "all"
+    ) -> tuple[Array, States, Array | None, Counted]:
+        backend, dtype = self._backend, self.dtype
+        x, lengths = door.sequences(x, lengths, self.input_size, self.layers[0].takes_tokens, dtype, backend)
+        T, N = x.shape[:2]
+        states = tuple(
+            door.state(state, layer.state_shape(N), dtype, backend)
+            for state, layer in zip(self._pack_states(h0), self._recurrent(), strict=True)
+        )
+        counted = counted_steps(steps, T, N, lengths)
+        return x, states, None if lengths is None else backend.asarray(lengths), counted
+
+    def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
+        x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
+        T, N = x.shape[:2]
+        target = door.target(target, self.loss_name, steps, counted, N, T, self.output_size, self.dtype, self._backend)
+        return Batch(x, states, lengths, target, counted.on(self._backend), N)
+
+
+class VanillaRNN(SequenceModel):
+    """The chapter's network.
+
+        h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h)      y_t = W_hy · h_t + b_y      L = (1/T) · Σ_t L_t
+
+    Parameters are `model.params["W_xh"]` (H, D), `"W_hh"` (H, H), `"b_h"` (H,), `"W_hy"` (O, H) and `"b_y"` (O,).
+    States are (N, H) arrays. Arguments as `SequenceModel`; `init` names the rule for the weight matrices ("xavier":
+    Glorot uniform).
+
+    >>> model = VanillaRNN(1, 4, 1, backend="numpy")
+    >>> r = model.loss_and_grads(np.ones((2, 5, 1)), np.zeros((2, 5, 1)))
+    >>> r.grads["W_hh"].shape, r.flow.norms.shape
+    ((4, 4), (5,))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        *,
+        loss: str = "mse",
+        backend: str | None = None,
+        dtype: Any = "float64",
+        seed: int = 0,
+        init: str = "xavier",
+    ) -> None:
+        layers: list[Layer] = [RNN(input_size, hidden_size, init), Linear(hidden_size, output_size, init)]
+        super().__init__(layers, loss=loss, backend=backend, dtype=dtype, seed=seed)
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return self.layers[0].output_size
+
+    def _prefixes(self) -> tuple[str, ...]:
+        return ("", "")
+
+    def _pack_states(self, h0: Any) -> Sequence[Any]:
+        return [h0]
+
+    def _unpack_states(self, states: States) -> Any:
+        return states[0]
+
+
+def _float_dtype(dtype: Any) -> np.dtype:
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f'dtype must be "float64" or "float32", got {dtype}')
+    return dtype
+
+
+def _scalar(loss: Any) -> Any:
+    """A NumPy scalar as a Python number; a 0-d device array as it is."""
+    return loss.item() if isinstance(loss, np.generic) else loss

@@ -1,0 +1,90 @@
+"""Named parameters that are views of one flat vector.
+
+The chapter speaks of W_xh, W_hh, b_h, W_hy and b_y; an optimizer, a norm or a checkpoint wants one vector. `Parameters`
+is both at once: a mapping from symbol to array whose arrays are views of `params.vector` (dense, in declared order, no
+padding). Gradients have the same type.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+
+from .backends.arrays import Array, namespace, to_numpy
+
+Shape = tuple[int, ...]
+
+
+class Parameters(MutableMapping[str, Array]):
+    """A fixed set of named arrays stored end to end in one vector.
+
+    Parameters
+    ----------
+    shapes : mapping from name to shape, in the order in which the arrays lie in the vector.
+    vector : one-dimensional array with exactly as many entries as the shapes need; zeros when omitted.
+
+    Assignment copies into the view and checks the shape; names can be neither added nor removed.
+
+    >>> params = Parameters({"W": (2, 3), "b": (2,)})
+    >>> params["b"] = [1.0, 2.0]
+    >>> params.vector
+    array([0., 0., 0., 0., 0., 0., 1., 2.])
+    """
+
+    def __init__(self, shapes: Mapping[str, Shape], vector: Array | None = None) -> None:
+        sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+        total = sum(sizes.values())
+        if vector is None:
+            vector = np.zeros(total)
+        if vector.shape != (total,):
+            raise ValueError(f"these parameters need a vector of {total} entries, got an array of shape {vector.shape}")
+        self.vector = vector
+        self.shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
+        self._views: dict[str, Array] = {}
+        start = 0
+        for name, size in sizes.items():
+            self._views[name] = vector[start : start + size].reshape(self.shapes[name])
+            start += size
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self._views[name]
+        except KeyError:
+            raise KeyError(f"no parameter {name!r}; there are {', '.join(self._views)}") from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        view = self[name]
+        value = to_numpy(value) if namespace(view) is np else namespace(view).asarray(value)
+        if value.shape != view.shape:
+            raise ValueError(f"{name} has shape {view.shape}, got an array of shape {value.shape}")
+        view[...] = value
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("parameters have a fixed set of names; none can be deleted")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def like(self, vector: Array) -> Parameters:
+        """The same names and shapes as views of another vector."""
+        return Parameters(self.shapes, vector)
+
+    def copy(self) -> Parameters:
+        """An independent copy."""
+        return self.like(self.vector.copy())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameters:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parameters, (self.shapes, self.vector)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
+        return f"Parameters({inside}; {self.vector.size} {self.vector.dtype})"

@@ -1,0 +1,184 @@
+"""A minibatch through the layers: down once, up once, block of rows by block of rows.
+
+Everything here is past the door (`door.py`): arrays are time-major, contiguous, checked, and live where the backend
+computes. `params` is handed in, so the same text runs on any vector: the complex step runs it on complex numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .backends.arrays import Array, namespace
+from .backends.numpy_backend import Backend
+from .gradients.flow import Flow, LayerFlow
+from .layers import Layer
+from .parameters import Parameters
+from .steps import Counted
+
+States = tuple[Array, ...]  # one state per recurrent layer, bottom to top
+
+
+class Network(NamedTuple):
+    """What is computed, without any array: the layers, what stands before their symbols, the loss."""
+
+    layers: tuple[Layer, ...]
+    prefixes: tuple[str, ...]
+    loss: Callable[..., tuple[Array, Array]]
+
+    def own(self, i: int, params: Parameters) -> dict[str, Array]:
+        """Parameters of layer i by its own symbols."""
+        return {symbol: params[self.prefixes[i] + symbol] for symbol in self.layers[i].shapes()}
+
+
+class Batch(NamedTuple):
+    """A minibatch past the door."""
+
+    x: Array  # (T, N, D) or integer (T, N)
+    states: States
+    lengths: Array | None  # (N,)
+    target: Array  # (K, N, O) or integer (K, N)
+    counted: Counted
+    batch_rows: int  # N of the whole minibatch, also in a block of it
+
+    def rows(self, block: slice) -> Batch:
+        """A block of its rows, contiguous; the batch itself where the block is all of it."""
+        if block == slice(0, self.batch_rows):
+            return self
+        contiguous = namespace(self.x).ascontiguousarray
+        return Batch(
+            contiguous(self.x[:, block]),
+            tuple(state[block] for state in self.states),
+            None if self.lengths is None else self.lengths[block],
+            contiguous(self.target[:, block]),
+            self.counted.rows(block),
+            self.batch_rows,
+        )
+
+
+class Forward(NamedTuple):
+    """What a forward pass leaves."""
+
+    y: Array  # (K, N, O)
+    h: Array  # (T, N, H): states of the top recurrent layer
+    h_last: States
+    traces: list[Any]
+
+
+class Backward(NamedTuple):
+    """Loss and gradients of a block of rows. Over blocks, losses and gradients add up; rows stand side by side."""
+
+    loss: Any
+    grads: Array  # flat
+    grads_h0: States
+    grads_x: Array | None  # (T, N, D)
+    h_last: States
+    flow: Flow
+
+
+def run(
+    network: Network,
+    backend: Backend,
+    params: Parameters,
+    x: Array,
+    states: States,
+    lengths: Array | None,
+    counted: Counted | None = None,
+    rng: np.random.Generator | None = None,
+) -> Forward:
+    """Forward through all layers. Those above the top recurrent one work step by step: they see counted steps only."""
+    traces, h_last, remaining = [], [], list(states)
+    h = x
+    for i, layer in enumerate(network.layers):
+        state = remaining.pop(0) if layer.recurrent else None
+        x, state, trace = backend.twin(layer.forward)(network.own(i, params), x, state, lengths=lengths, rng=rng)
+        traces.append(trace)
+        if layer.recurrent:
+            h_last.append(state)
+            if not remaining:
+                h = x
+                x = x if counted is None else counted.take(x)
+    return Forward(x, h, tuple(h_last), traces)
+
+
+def block_loss(
+    network: Network, backend: Backend, params: Parameters, batch: Batch, rng: np.random.Generator | None = None
+) -> tuple[Any, Array, Forward]:
+    """The block's share of the loss, ∂L/∂y, and the forward pass they came from."""
+    x, states, lengths, target, counted, _ = batch
+    forward = run(network, backend, params, x, states, lengths, counted, rng)
+    loss, dy = backend.twin(network.loss)(forward.y, target, counted.total, counted.mask)
+    return loss, dy, forward
+
+
+def block_grads(
+    network: Network,
+    backend: Backend,
+    params: Parameters,
+    batch: Batch,
+    inputs: bool = False,
+    rng: np.random.Generator | None = None,
+) -> Backward:
+    """Loss and gradients of one block of rows."""
+    loss, dy, forward = block_loss(network, backend, params, batch, rng)
+    grads = params.like(backend.xp.empty_like(params.vector))
+    dstates: list[Array] = []  # filled from the top recurrent layer down
+    flows: list[LayerFlow] = []
+    for i, layer in reversed(list(enumerate(network.layers))):
+        dstate = None
+        if layer.recurrent:
+            if not flows:
+                dy = batch.counted.put(dy, len(batch.x))
+            dstate = backend.xp.zeros_like(forward.h_last[-1 - len(flows)])
+        backward = backend.twin(layer.backward)
+        dy, dstate, own, flow = backward(network.own(i, params), dy, forward.traces[i], dstate, inputs=inputs or i > 0)
+        for symbol, array in own.items():
+            grads[network.prefixes[i] + symbol][...] = array
+        if layer.recurrent:
+            dstates.append(dstate)
+            flows.append(LayerFlow(batch.batch_rows * flow.row_norms.T, flow.flushed))
+    return Backward(loss, grads.vector, tuple(dstates[::-1]), dy, forward.h_last, Flow(tuple(flows[::-1])))
+
+
+def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> Any:
+    """The loss of a minibatch."""
+    blocks = backend.cut(batch.batch_rows)
+    return sum(backend.map(lambda block: block_loss(network, backend, params, batch.rows(block))[0], blocks))
+
+
+def loss_and_grads(
+    network: Network,
+    backend: Backend,
+    params: Parameters,
+    batch: Batch,
+    inputs: bool = False,
+    rng: np.random.Generator | None = None,
+) -> Backward:
+    """Loss and gradients of a minibatch: its blocks, put together in their order."""
+    blocks = backend.cut(batch.batch_rows)
+    results = backend.map(lambda block: block_grads(network, backend, params, batch.rows(block), inputs, rng), blocks)
+    if len(results) == 1:
+        return results[0]
+    grads = results[0].grads
+    for result in results[1:]:
+        grads += result.grads
+
+    def layer_flow(i: int) -> LayerFlow:
+        flows = [r.flow.layers[i] for r in results]
+        return LayerFlow(_side_by_side([flow.per_sample for flow in flows]), sum(flow.flushed for flow in flows))
+
+    layers = range(len(results[0].grads_h0))
+    return Backward(
+        sum(r.loss for r in results),
+        grads,
+        tuple(_side_by_side([r.grads_h0[i] for r in results]) for i in layers),
+        _side_by_side([r.grads_x for r in results], axis=1) if inputs else None,
+        tuple(_side_by_side([r.h_last[i] for r in results]) for i in layers),
+        Flow(tuple(layer_flow(i) for i in layers)),
+    )
+
+
+def _side_by_side(arrays: Sequence[Array], axis: int = 0) -> Array:
+    return namespace(arrays[0]).concatenate(arrays, axis)
