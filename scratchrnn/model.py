@@ -8,7 +8,7 @@ a VanillaRNN a single array.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from . import door, passes
 from .backends import resolve
 from .backends.arrays import Array
 from .gradients.flow import Flow
-from .layers import Layer
+from .layers import Layer, RecurrentLayer
 from .layers.linear import Linear
 from .layers.rnn import RNN
 from .losses import LOSSES
@@ -225,8 +225,8 @@ class SequenceModel:
         """States as the user sees them."""
         return states
 
-    def _recurrent(self) -> list[Layer]:
-        return [layer for layer in self.layers if layer.recurrent]
+    def _recurrent(self) -> list[RecurrentLayer]:
+        return [cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent]
 
     def _check_layers(self) -> None:
         if self.loss_name not in LOSSES:

@@ -39,4 +39,8 @@ class Layer(Protocol):
 
     def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]: ...
 
-    def state_shape(self, rows: int) -> Shape: ...  # of recurrent layers
+
+class RecurrentLayer(Layer, Protocol):
+    """A layer with a state."""
+
+    def state_shape(self, rows: int) -> Shape: ...
