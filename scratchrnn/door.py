@@ -46,8 +46,8 @@ def sequences(
         x = backend.xp.where(inside if tokens else inside[..., None], x, x.dtype.type(0))
     wrong = (x < 0) | (x >= features) if tokens else ~backend.xp.isfinite(x)
     if bool(wrong.any()):
-        t, n, *rest = _first(wrong)
-        value = x[(t, n, *rest)]
+        where = _first(wrong)
+        value, (t, n, *rest) = x[where], where
         if tokens:
             raise IndexError(f"token {int(value)} at x[{n}, {t}] is outside 0 … {features - 1}")
         raise ValueError(f"x[{n}, {t}, {rest[0]}] is {float(value)} in {x.dtype}; every input must be finite")

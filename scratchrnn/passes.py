@@ -43,17 +43,23 @@ class Batch(NamedTuple):
     counted: Counted
     batch_rows: int  # N of the whole minibatch, also in a block of it
 
-    def rows(self, block: slice) -> Batch:
+    def block(self, rows: slice) -> Batch:
         """A block of its rows, contiguous; the batch itself where the block is all of it."""
-        if block == slice(0, self.batch_rows):
-            return self
+        return self if rows == slice(0, self.batch_rows) else self._select(rows)
+
+    def minibatch(self, rows: Array) -> Batch:
+        """Rows by their numbers, as a batch of its own: its loss is the mean over its own counted entries."""
+        batch, N = self._select(rows), len(rows)
+        return batch._replace(counted=batch.counted.of_its_own(N, of=self.batch_rows), batch_rows=N)
+
+    def _select(self, rows: Any) -> Batch:
         contiguous = namespace(self.x).ascontiguousarray
         return Batch(
-            contiguous(self.x[:, block]),
-            tuple(state[block] for state in self.states),
-            None if self.lengths is None else self.lengths[block],
-            contiguous(self.target[:, block]),
-            self.counted.rows(block),
+            contiguous(self.x[:, rows]),
+            tuple(state[rows] for state in self.states),
+            None if self.lengths is None else self.lengths[rows],
+            contiguous(self.target[:, rows]),
+            self.counted.rows(rows),
             self.batch_rows,
         )
 
@@ -145,7 +151,7 @@ def block_grads(
 def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> Any:
     """The loss of a minibatch."""
     blocks = backend.cut(batch.batch_rows)
-    return sum(backend.map(lambda block: block_loss(network, backend, params, batch.rows(block))[0], blocks))
+    return sum(backend.map(lambda rows: block_loss(network, backend, params, batch.block(rows))[0], blocks))
 
 
 def loss_and_grads(
@@ -158,7 +164,7 @@ def loss_and_grads(
 ) -> Backward:
     """Loss and gradients of a minibatch: its blocks, put together in their order."""
     blocks = backend.cut(batch.batch_rows)
-    results = backend.map(lambda block: block_grads(network, backend, params, batch.rows(block), inputs, rng), blocks)
+    results = backend.map(lambda rows: block_grads(network, backend, params, batch.block(rows), inputs, rng), blocks)
     if len(results) == 1:
         return results[0]
     grads = results[0].grads

@@ -1,0 +1,60 @@
+"""What may be done between epochs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .history import History
+from .model import SequenceModel
+
+
+class Callback:
+    """Called by `fit` between epochs; override what is needed. A plain function `f(model, history)` serves as
+    on_epoch_end."""
+
+    def on_train_begin(self, model: SequenceModel, history: History) -> None:
+        """Before the first update."""
+
+    def on_epoch_end(self, model: SequenceModel, history: History) -> bool | None:
+        """After each epoch; returning True ends training."""
+
+    def on_train_end(self, model: SequenceModel, history: History) -> None:
+        """After the last epoch, or after Ctrl-C."""
+
+
+class EarlyStopping(Callback):
+    """Stop when the validation loss (the training loss where there is none) has not improved for `patience` epochs.
+
+    An epoch improves when its loss is below the best so far by more than min_delta. When training ends, for whatever
+    reason short of an error, the model gets the weights of its best epoch back (restore_best=False: it keeps the last).
+    """
+
+    def __init__(self, patience: int = 10, min_delta: float = 0.0, restore_best: bool = True) -> None:
+        if patience < 1:
+            raise ValueError(f"patience must be at least 1 epoch, got {patience}")
+        if not min_delta >= 0:
+            raise ValueError(f"min_delta must not be negative, got {min_delta}")
+        self.patience = patience
+        self.min_delta = min_delta
+        self.restore_best = restore_best
+        self.best = math.inf
+        self.best_epoch = 0  # from 1; 0 before any epoch
+        self._best_vector: Any = None
+
+    def on_train_begin(self, model: SequenceModel, history: History) -> None:
+        """Forget an earlier run."""
+        self.best, self.best_epoch, self._best_vector = math.inf, 0, None
+
+    def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
+        """Remember the best epoch; True when it is too long ago."""
+        loss = (history.val_loss or history.loss)[-1]
+        if loss < self.best - self.min_delta or self._best_vector is None:
+            self.best, self.best_epoch = loss, history.epochs
+            self._best_vector = model.params.vector.copy()
+        return history.epochs - self.best_epoch >= self.patience
+
+    def on_train_end(self, model: SequenceModel, history: History) -> None:
+        """Give the model its best weights back."""
+        if self.restore_best and self._best_vector is not None:
+            model.params.vector[...] = self._best_vector

@@ -1,0 +1,110 @@
+"""What a training run leaves behind: its losses, its gradient norms, and what is needed to go on with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .optimizers import Moments, Optimizer
+
+MAX_FLOW_ROWS = 512
+
+
+@dataclass
+class FlowRecord:
+    """‖∂L/∂h_t‖ over time steps and updates, thinned evenly to at most MAX_FLOW_ROWS rows.
+
+    When the rows run out every second one is dropped and twice as many updates are skipped from then on, so that the
+    rows kept are always evenly spaced over the whole run.
+    """
+
+    updates: list[int] = field(default_factory=list)  # number of the update, from 1, that each row belongs to
+    batch_rows: list[int] = field(default_factory=list)  # N of that minibatch
+    _norms: list[np.ndarray] = field(default_factory=list)
+    _every: int = 1
+
+    def add(self, update: int, norms: np.ndarray, batch_rows: int) -> None:
+        """Record one update, or pass over it."""
+        if (update - 1) % self._every:
+            return
+        if len(self.updates) == MAX_FLOW_ROWS:
+            self._every *= 2
+            self.updates, self.batch_rows, self._norms = self.updates[::2], self.batch_rows[::2], self._norms[::2]
+            if (update - 1) % self._every:
+                return
+        self.updates.append(update)
+        self.batch_rows.append(batch_rows)
+        self._norms.append(norms)
+
+    def __len__(self) -> int:
+        return len(self.updates)
+
+    @property
+    def norms(self) -> np.ndarray:
+        """(rows, T) float64: ‖∂L/∂h_t‖ of the top recurrent layer; NaN past the end of shorter sequences."""
+        table = np.full((len(self._norms), max((len(row) for row in self._norms), default=0)), np.nan)
+        for i, row in enumerate(self._norms):
+            table[i, : len(row)] = row
+        return table
+
+    @property
+    def per_sample(self) -> np.ndarray:
+        """(rows, T): √N · ‖∂L/∂h_t‖, the root mean square over rows of N · ‖∂L/∂h_t[n]‖.
+
+        The norm of a mean loss's gradient shrinks as 1/√N; this does not, so minibatches of different size compare.
+        """
+        return self.norms * np.sqrt(np.array(self.batch_rows, dtype=float))[:, None]
+
+
+@dataclass
+class History:
+    """A training run.
+
+    loss, val_loss : per epoch, weighted by counted steps; val_loss is empty without validation.
+    grad_norm, clipped : per update, the global norm before clipping and whether clipping changed the gradient.
+    flow : per-step norms ‖∂L/∂h_t‖ over the run (`FlowRecord`), within a bounded number of rows.
+    interrupted : True when Ctrl-C ended the run.
+
+    The remaining fields are what `fit(resume=history)` needs to go on as if it had never stopped.
+    """
+
+    optimizer: Optimizer
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    grad_norm: list[float] = field(default_factory=list)
+    clipped: list[bool] = field(default_factory=list)
+    flow: FlowRecord = field(default_factory=FlowRecord)
+    interrupted: bool = False
+    moments: Moments = field(default_factory=dict)
+    rng: np.random.Generator = field(default_factory=np.random.default_rng)
+
+    @property
+    def epochs(self) -> int:
+        """Finished epochs."""
+        return len(self.loss)
+
+    @property
+    def updates(self) -> int:
+        """Finished updates."""
+        return len(self.grad_norm)
+
+    def __repr__(self) -> str:
+        losses = f", loss {self.loss[-1]:.4g}" if self.loss else ""
+        losses += f", val_loss {self.val_loss[-1]:.4g}" if self.val_loss else ""
+        clipped = f", clipped {np.mean(self.clipped):.0%}" if any(self.clipped) else ""
+        stopped = ", interrupted" if self.interrupted else ""
+        return f"History({self.epochs} epochs, {self.updates} updates{losses}{clipped}{stopped})"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the loss per epoch, and the validation loss, on a log scale. Returns the matplotlib axes."""
+        from .plots import plot_loss
+
+        return plot_loss(self, ax)
+
+    def plot_gradients(self, fig: Any = None) -> Any:
+        """Draw ‖∂L/∂h_t‖ over time steps and updates above the global norm per update; returns the figure."""
+        from .plots import plot_gradients
+
+        return plot_gradients(self, fig)

@@ -1,0 +1,307 @@
+"""Training: one loop.
+
+An update is four plain lines: gradients, clip, step, subtract. What surrounds them makes minibatches, keeps the
+history, and stops before a number that is not finite reaches the weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from . import passes
+from .backends.arrays import to_numpy
+from .callbacks import Callback
+from .gradients.clip import check_limit, clip_by_value, vector_norm
+from .history import History
+from .model import SequenceModel
+from .optimizers import Adam, Optimizer
+from .parameters import Parameters
+from .passes import Backward, Batch
+
+VALIDATION_ROWS = 1024  # of a validation set, at a time
+
+
+class BatchSource(Protocol):
+    """Data that makes its minibatches when they are wanted: a length and a gather."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, rows: np.ndarray) -> tuple[Any, Any]:
+        """x and target of the sequences with these numbers, batch first."""
+
+
+class NonFiniteError(FloatingPointError):
+    """Training met a NaN or an infinity. The weights are those of the last good update; `history` is the run up to it.
+
+    update (from 1), tensor and time_step (None where no step is to blame) say where it was first seen.
+    """
+
+    def __init__(self, message: str, history: History, update: int, tensor: str, time_step: int | None) -> None:
+        super().__init__(message)
+        self.history = history
+        self.update = update
+        self.tensor = tensor
+        self.time_step = time_step
+
+
+def fit(
+    model: SequenceModel,
+    x: Any,
+    target: Any = None,
+    *,
+    epochs: int,
+    batch_size: int = 32,
+    optimizer: Optimizer | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    validation: Any = None,
+    steps: Any = "all",
+    lengths: Any = None,
+    seed: int = 0,
+    progress: bool = True,
+    callbacks: Sequence[Callback | Callable[[SequenceModel, History], Any]] = (),
+    track: str | None = "norms",
+    resume: History | None = None,
+) -> History:
+    """Train a model in place by minibatch gradient descent, and return what happened.
+
+    Parameters
+    ----------
+    x, target, steps, lengths : as `model.loss_and_grads`; or x a `BatchSource`, which brings its own targets.
+    epochs : passes over the data; with `resume`, how many more.
+    batch_size : rows per minibatch; the last one of an epoch may be smaller.
+    optimizer : None is Adam(1e-2); with `resume`, that of the history.
+    clip_norm, clip_value : limits of the global norm and of every entry; with both, the norm is clipped first.
+    validation : (x, target), or a dict with x, target and their own steps and lengths; its loss follows every epoch.
+    seed : of the shuffling, and of layers that draw random numbers.
+    progress : show a progress bar (never where standard error is no terminal).
+    callbacks : `Callback` objects such as `EarlyStopping`, or functions (model, history); True ends training.
+    track : "norms" keeps ‖∂L/∂h_t‖ in `history.flow`; None does not.
+    resume : a history to go on from: same optimizer averages, same random numbers, as if training had never stopped.
+
+    Ctrl-C ends training and returns the history so far. Raises NonFiniteError when a loss, a gradient or an update is
+    not finite, ValueError, TypeError or IndexError for arguments that do not fit, before anything is changed.
+    """
+    _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, track, resume)
+    data = _Rows(model, x, target, steps, lengths)
+    held_out = None if validation is None else _validation(model, validation, steps)
+    if resume is None:
+        history = History(optimizer or Adam(1e-2), rng=np.random.default_rng(seed))
+        history.moments = history.optimizer.init(model.params.vector)
+    else:
+        history = copy.deepcopy(resume)
+        history.optimizer, history.interrupted = optimizer or history.optimizer, False
+    hooks = [c if isinstance(c, Callback) else _Function(c) for c in callbacks]
+
+    for hook in hooks:
+        hook.on_train_begin(model, history)
+    with _bar(epochs * math.ceil(len(data) / batch_size), progress) as bar, np.errstate(all="ignore"):
+        try:
+            for _ in range(epochs):
+                total, weight = 0.0, 0
+                for batch in data.minibatches(history.rng, batch_size):
+                    loss = _update(model, batch, history, clip_norm, clip_value, track)
+                    total += loss * batch.counted.total
+                    weight += batch.counted.total
+                    bar.update()
+                history.loss.append(total / weight)
+                if held_out is not None:
+                    history.val_loss.append(_mean_loss(model, held_out))
+                bar.set_postfix(_latest(history), refresh=False)
+                if any([hook.on_epoch_end(model, history) for hook in hooks]):
+                    break
+        except KeyboardInterrupt:
+            history.interrupted = True
+            print(f"interrupted after update {history.updates}; the history so far is kept", file=sys.stderr)
+    for hook in hooks:
+        hook.on_train_end(model, history)
+    return history
+
+
+def _update(
+    model: SequenceModel,
+    batch: Batch,
+    history: History,
+    clip_norm: float | None,
+    clip_value: float | None,
+    track: str | None,
+) -> float:
+    """One update of the model; returns its loss."""
+    network, backend, params = model._network, model._backend, model.params
+    update = history.updates + 1
+    result = passes.loss_and_grads(network, backend, params, batch, rng=history.rng)
+    loss, grads = float(result.loss), params.like(result.grads)
+    norm = float(backend.twin(vector_norm)(grads.vector))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise _not_finite(model, batch, result, history, update)
+
+    clipped = False
+    if clip_norm is not None and norm > clip_norm:
+        grads.vector *= np.float64(clip_norm / norm)
+        clipped = True
+    if clip_value is not None:
+        clipped |= clip_by_value(grads, clip_value)
+
+    delta = backend.xp.empty_like(params.vector)
+    history.optimizer.step(delta, grads.vector, history.moments, update, backend)
+    if not bool(backend.xp.isfinite(delta).all()):
+        where = _first_not_finite(params.like(delta))
+        raise NonFiniteError(_message(update, f"the step of {where} is not finite"), history, update, where, None)
+    params.vector -= delta
+
+    history.grad_norm.append(norm)
+    history.clipped.append(clipped)
+    if track:
+        history.flow.add(update, to_numpy(result.flow.norms), batch.batch_rows)
+    return loss
+
+
+def _not_finite(model: SequenceModel, batch: Batch, result: Backward, history: History, update: int) -> NonFiniteError:
+    """Say what became NaN or infinite first: an output going forward, else ∂L/∂h_t going back, else a gradient."""
+    forward = passes.run(model._network, model._backend, model.params, batch.x, batch.states, batch.lengths)
+    bad_outputs = ~np.isfinite(to_numpy(forward.y)).all(axis=(1, 2))
+    bad_flow = ~np.isfinite(to_numpy(result.flow.norms))
+    if bad_outputs.any():
+        tensor, t = "y", int(np.argmax(bad_outputs))
+        what = f"the output y is not finite from time step {t} on"
+    elif not math.isfinite(float(result.loss)):
+        size = to_numpy(abs(forward.y)).max(axis=(1, 2))
+        tensor, t = "loss", int(np.argmax(size))
+        what = f"the loss is {float(result.loss)}; the largest output, {size[t]:.3g}, is at time step {t}"
+    elif bad_flow.any():
+        tensor, t = "h", int(np.flatnonzero(bad_flow)[-1])
+        what = f"the gradient ∂L/∂h_t is not finite at time step {t} and before"
+    else:
+        tensor, t = _first_not_finite(model.params.like(result.grads)), None
+        what = f"the gradient of {tensor} is not finite"
+    return NonFiniteError(_message(update, what), history, update, tensor, t)
+
+
+def _message(update: int, what: str) -> str:
+    return (
+        f"update {update}: {what}. Training stopped with the weights of the last good update; "
+        "try clip_norm=1.0, a smaller learning rate, or inputs and targets of order 1"
+    )
+
+
+def _first_not_finite(params: Parameters) -> str:
+    return next(name for name, array in params.items() if not np.isfinite(to_numpy(array)).all())
+
+
+class _Rows:
+    """The training data as minibatches: arrays checked once and gathered row by row, or a source asked for each."""
+
+    def __init__(self, model: SequenceModel, x: Any, target: Any, steps: Any, lengths: Any) -> None:
+        self._model, self._steps = model, steps
+        self._source: BatchSource | None = x if hasattr(x, "gather") else None
+        if self._source is None:
+            if target is None:
+                raise TypeError("fit needs a target beside x, unless x is a batch source with a gather method")
+            self._whole = model._check_batch(x, target, None, steps, lengths)
+            self._length = self._whole.batch_rows
+            return
+        if target is not None or lengths is not None:
+            raise TypeError("a batch source brings its own targets; target and lengths must be None")
+        self._length = len(self._source)
+        if self._length == 0:
+            raise ValueError("the batch source is empty")
+
+    def __len__(self) -> int:
+        return self._length
+
+    def minibatches(self, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+        """One epoch: every row once, in a random order. Minibatches in which nothing counts are passed over."""
+        order = rng.permutation(self._length)
+        for start in range(0, self._length, batch_size):
+            batch = self.batch(order[start : start + batch_size])
+            if batch.counted.total:
+                yield batch
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """The rows with these numbers."""
+        if self._source is not None:
+            return self._model._check_batch(*self._source.gather(rows), None, self._steps, None)
+        return self._whole.minibatch(self._model._backend.asarray(rows))
+
+
+def _validation(model: SequenceModel, validation: Any, steps: Any) -> _Rows:
+    if isinstance(validation, dict):
+        unknown = set(validation) - {"x", "target", "steps", "lengths"}
+        if unknown or not {"x"} <= set(validation):
+            raise ValueError(f"a validation dict has x, target, steps and lengths, got {', '.join(validation)}")
+        given = {"target": None, "steps": steps, "lengths": None, **validation}
+        return _Rows(model, given["x"], given["target"], given["steps"], given["lengths"])
+    if hasattr(validation, "gather"):
+        return _Rows(model, validation, None, steps, None)
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError("validation must be (x, target), or a dict with x, target, steps and lengths")
+    x, target = validation
+    return _Rows(model, x, target, steps, None)
+
+
+def _mean_loss(model: SequenceModel, data: _Rows) -> float:
+    """Loss over all rows, a bounded number of them at a time."""
+    total, weight = 0.0, 0
+    for start in range(0, len(data), VALIDATION_ROWS):
+        batch = data.batch(np.arange(start, min(start + VALIDATION_ROWS, len(data))))
+        if batch.counted.total:
+            loss = float(passes.loss(model._network, model._backend, model.params, batch))
+            total += loss * batch.counted.total
+            weight += batch.counted.total
+    return total / weight
+
+
+class _Function(Callback):
+    """A plain function as a callback."""
+
+    def __init__(self, function: Callable[[SequenceModel, History], Any]) -> None:
+        self._function = function
+
+    def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
+        return self._function(model, history) is True
+
+
+def _bar(updates: int, progress: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=updates, unit="update", disable=None if progress else True, dynamic_ncols=True)
+
+
+def _latest(history: History) -> dict[str, str]:
+    latest = {"epoch": str(history.epochs), "loss": f"{history.loss[-1]:.3g}"}
+    if history.val_loss:
+        latest["val"] = f"{history.val_loss[-1]:.3g}"
+    return latest
+
+
+def _check_arguments(
+    epochs: int,
+    batch_size: int,
+    optimizer: Any,
+    clip_norm: float | None,
+    clip_value: float | None,
+    track: str | None,
+    resume: History | None,
+) -> None:
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if limit is not None:
+            check_limit(name, limit)
+    if optimizer is not None and not hasattr(optimizer, "step"):
+        raise TypeError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
+    if track not in ("norms", None):
+        raise ValueError(f'track must be "norms" or None, got {track!r}')
+    if resume is not None and optimizer is not None and type(optimizer) is not type(resume.optimizer):
+        raise ValueError(
+            f"the history to resume used {type(resume.optimizer).__name__}, not {type(optimizer).__name__}"
+        )

@@ -1,0 +1,34 @@
+"""Fixtures that any test may ask for."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A source of random numbers that starts anew in every test."""
+    return np.random.default_rng(20240501)
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend that computes on this machine's processor; `-k "not numba"` leaves the jitted one out."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    """PyTorch, on one thread. Where it is absent the test is skipped, or fails while SCRATCHRNN_REQUIRE_TORCH=1."""
+    try:
+        import torch
+    except ImportError as error:
+        if os.environ.get("SCRATCHRNN_REQUIRE_TORCH") == "1":
+            pytest.fail(f"PyTorch does not import ({error}), and SCRATCHRNN_REQUIRE_TORCH=1 says that it must")
+        pytest.skip("PyTorch is not installed: make torch")
+    torch.set_num_threads(1)
+    return torch
