@@ -9,9 +9,14 @@ from .backends import use_backend as use_backend
 from .backends.arrays import to_numpy as to_numpy
 from .callbacks import Callback as Callback
 from .callbacks import EarlyStopping as EarlyStopping
+from .checkpoint import load as load
+from .checkpoint import save as save
+from .gradients.check import check_gradients as check_gradients
 from .gradients.clip import clip_by_global_norm as clip_by_global_norm
 from .gradients.clip import clip_by_value as clip_by_value
 from .gradients.clip import global_norm as global_norm
+from .gradients.report import GradientCheckError as GradientCheckError
+from .gradients.report import GradientReport as GradientReport
 from .history import History as History
 from .layers.linear import Linear as Linear
 from .layers.rnn import RNN as RNN

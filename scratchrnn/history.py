@@ -22,18 +22,19 @@ class FlowRecord:
 
     updates: list[int] = field(default_factory=list)  # number of the update, from 1, that each row belongs to
     batch_rows: list[int] = field(default_factory=list)  # N of that minibatch
+    every: int = 1  # one update in so many has a row
     _norms: list[np.ndarray] = field(default_factory=list)
-    _every: int = 1
 
     def add(self, update: int, norms: np.ndarray, batch_rows: int) -> None:
         """Record one update, or pass over it."""
-        if (update - 1) % self._every:
-            return
-        if len(self.updates) == MAX_FLOW_ROWS:
-            self._every *= 2
+        if len(self) == MAX_FLOW_ROWS and (update - 1) % self.every == 0:
+            self.every *= 2
             self.updates, self.batch_rows, self._norms = self.updates[::2], self.batch_rows[::2], self._norms[::2]
-            if (update - 1) % self._every:
-                return
+        if (update - 1) % self.every == 0:
+            self.keep(update, norms, batch_rows)
+
+    def keep(self, update: int, norms: np.ndarray, batch_rows: int) -> None:
+        """Append a row."""
         self.updates.append(update)
         self.batch_rows.append(batch_rows)
         self._norms.append(norms)

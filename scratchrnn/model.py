@@ -14,7 +14,7 @@ import numpy as np
 
 from . import door, passes
 from .backends import resolve
-from .backends.arrays import Array
+from .backends.arrays import Array, to_numpy
 from .gradients.flow import Flow
 from .layers import Layer, RecurrentLayer
 from .layers.linear import Linear
@@ -111,7 +111,7 @@ class SequenceModel:
         y = y.swapaxes(0, 1)  # (N, K, O)
         if isinstance(steps, str):
             return y[:, 0] if steps == "last" else y
-        if np.ndim(steps) == 1:
+        if to_numpy(steps).ndim == 1:
             return y
         return y.reshape(-1, self.output_size) if counted.mask is None else y[counted.mask.T]
 

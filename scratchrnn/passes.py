@@ -186,5 +186,25 @@ def loss_and_grads(
     )
 
 
+def tangent(
+    network: Network,
+    params: Parameters,
+    traces: Sequence[Any],
+    counted: Counted,
+    dparams: Parameters,
+    dx: Array | None,
+    dstates: States,
+) -> Array:
+    """The forward pass linearised along stored traces: how the counted outputs (K, N, O) move. dx is None for
+    tokens."""
+    remaining = list(dstates)
+    for i, layer in enumerate(network.layers):
+        dstate = remaining.pop(0) if layer.recurrent else None
+        dx, _ = layer.tangent(network.own(i, params), traces[i], network.own(i, dparams), dx, dstate)
+        if layer.recurrent and not remaining:
+            dx = counted.take(dx)
+    return dx
+
+
 def _side_by_side(arrays: Sequence[Array], axis: int = 0) -> Array:
     return namespace(arrays[0]).concatenate(arrays, axis)

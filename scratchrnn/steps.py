@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backends.arrays import Array, namespace
+from .backends.arrays import Array, namespace, to_numpy
 from .backends.numpy_backend import Backend
 
 
@@ -88,7 +88,7 @@ def counted_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> Cou
 
 def _mask(steps: Any, T: int, N: int) -> np.ndarray:
     """A boolean mask as time-major (T, 1) or (T, N)."""
-    mask = np.asarray(steps)
+    mask = to_numpy(steps)
     if mask.dtype != bool:
         raise TypeError(f'steps must be "all", "last" or a boolean mask, got an array of {mask.dtype}')
     if mask.shape == (T,):

@@ -32,21 +32,37 @@ class CupyBackend(Backend):
 def probe() -> ModuleType:
     """Import cupy and make sure that it can compute; ImportError or RuntimeError says what is missing.
 
-    CuPy imports without a driver and fails at the first array, so the driver and the device are asked for here.
+    CuPy imports without a driver, and finds a device without the libraries that it compiles and multiplies with, so one
+    small product is computed here.
     """
     try:
         import cupy
+    except ModuleNotFoundError as error:
+        raise ImportError(f"the cupy backend needs the package cupy ({error}): {_INSTALL}") from error
     except ImportError as error:
         raise ImportError(
-            f"the cupy backend needs the package cupy, which does not import ({error}): {_INSTALL}"
+            f"the package cupy is installed, but does not import ({_brief(error)}): {_INSTALL}"
         ) from error
-    runtime = cupy.cuda.runtime
+
+    found = f"cupy {cupy.__version__} is installed, but"
     try:
-        devices = runtime.getDeviceCount()
-    except runtime.CUDARuntimeError as error:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
         raise RuntimeError(
-            f"cupy {cupy.__version__} is installed, but no usable CUDA driver or device: {error}"
+            f"{found} finds no CUDA driver and device that it can use ({_brief(error)}): nvidia-smi must list a device "
+            f"and a CUDA version that suits the package; {_INSTALL}"
         ) from error
-    if devices == 0:
-        raise RuntimeError(f"cupy {cupy.__version__} and a CUDA driver are installed, but there is no CUDA device")
+    try:
+        float((cupy.ones((2, 2)) @ cupy.ones((2, 2))).sum())
+    except Exception as error:  # whatever a library that is missing, too old or out of memory raises
+        raise RuntimeError(
+            f"{found} cannot compute on the CUDA device ({type(error).__name__}: {_brief(error)}); the CUDA libraries "
+            f"come with {_INSTALL}"
+        ) from error
     return cupy
+
+
+def _brief(error: Exception) -> str:
+    """What an error says, in one line: CuPy's import error is a page that ends with the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" =")]
+    return lines[-1] if lines else type(error).__name__

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backends.arrays import Array
 from ..parameters import Shape
-from .initial import check_init, draw
+from .initial import check_init, check_sizes, draw
 
 
 class Trace(NamedTuple):
@@ -69,6 +69,7 @@ class Linear:
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:
+        check_sizes(input_size=self.input_size, output_size=self.output_size)
         check_init(self.init)
 
     def shapes(self) -> dict[str, Shape]:

@@ -22,7 +22,7 @@ import numpy as np
 from ..backends.arrays import Array, namespace
 from ..gradients.clip import row_norms
 from ..parameters import Shape
-from .initial import check_init, draw
+from .initial import check_init, check_sizes, draw
 
 
 class Trace(NamedTuple):
@@ -178,6 +178,7 @@ class RNN:
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:
+        check_sizes(input_size=self.input_size, hidden_size=self.hidden_size)
         check_init(self.init)
 
     @property

@@ -1,0 +1,46 @@
+"""Numba: jitted twins of the text, and the rows of a batch cut into blocks that run on several threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from .numpy_backend import Backend, Result
+from .threads import pool
+
+MAX_BLOCKS = 8
+MIN_ROWS = 8  # a block of fewer rows leaves the kernels too little to share a weight among
+
+
+class NumbaBackend(Backend):
+    """NumPy arrays, with jitted twins for the functions that cost time; what has no twin runs as its text.
+
+    Raises ImportError that says what to install where numba does not import.
+    """
+
+    name: ClassVar[str] = "numba"
+
+    def __init__(self) -> None:
+        try:
+            import numba  # noqa: F401
+        except Exception as error:  # a numba that does not suit this numpy or python fails in several ways
+            raise ImportError(
+                f"the numba backend needs the package numba, which does not import ({error}): pip install numba"
+            ) from error
+        from .numba_twins import TWINS
+
+        self._twins = TWINS
+
+    def twin(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The jitted function with the same arguments and results, or the text itself where there is none."""
+        return self._twins.get(function, function)
+
+    def cut(self, rows: int) -> list[slice]:
+        """At most 8 blocks of at least 8 rows, as even as can be: by shape alone, so that no result depends on the
+        number of threads."""
+        n = max(1, min(MAX_BLOCKS, rows // MIN_ROWS))
+        return [slice(i * rows // n, (i + 1) * rows // n) for i in range(n)]
+
+    def map(self, function: Callable[[slice], Result], blocks: Sequence[slice]) -> list[Result]:
+        """[function(block) for block in blocks] on the threads of the pool, results in order."""
+        return pool.map(function, blocks)
