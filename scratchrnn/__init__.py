@@ -20,6 +20,7 @@ from .gradients.report import GradientReport as GradientReport
 from .history import History as History
 from .layers.linear import Linear as Linear
 from .layers.rnn import RNN as RNN
+from .minibatches import BatchSource as BatchSource
 from .model import SequenceModel as SequenceModel
 from .model import VanillaRNN as VanillaRNN
 from .optimizers import SGD as SGD

@@ -81,7 +81,7 @@ def load(path: str | os.PathLike[str], *, backend: str | None = None) -> Sequenc
 def read(path: str | os.PathLike[str], *, backend: str | None = None) -> Checkpoint:
     """Everything in a file: model, history (None where none was saved) and extra. Raises as `load`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
             header = json.loads(str(arrays.pop("header")))
     except (KeyError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:

@@ -107,15 +107,13 @@ def target(
     if classes and target.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy needs integer class numbers as target, got {target.dtype}")
     shape = (N,) if last else (N, T)
-    letters = "N, " if last else "N, T, "
+    letters = "N," if last else "N, T"
     if not classes:
-        shape, letters = (*shape, outputs), letters + "O, "
+        shape, letters = (*shape, outputs), "N, O" if last else "N, T, O"
     if target.shape != shape:
         hint = "; pass target[..., None]" if (*target.shape, 1) == shape else ""
         which = f'steps="{steps}"' if isinstance(steps, str) else "a steps mask"
-        raise ValueError(
-            f"expected a target of shape ({letters[:-2]}) = {shape} with {which}, got {target.shape}{hint}"
-        )
+        raise ValueError(f"expected a target of shape ({letters}) = {shape} with {which}, got {target.shape}{hint}")
 
     taken = target[None] if last else target.swapaxes(0, 1)[counted.index]
     taken = _cast(taken, taken.dtype if classes else dtype, backend)
@@ -137,7 +135,12 @@ def target(
 
 def _array(name: str, value: Any) -> Array:
     """The value as an array of real numbers."""
-    array = value if hasattr(value, "dtype") and hasattr(value, "shape") else np.asarray(value)
+    try:
+        array = value if hasattr(value, "dtype") and hasattr(value, "shape") else np.asarray(value)
+    except ValueError:  # NumPy found lists of different lengths
+        raise ValueError(
+            f"{name} must be one array, but its rows differ in shape; pad them, and pass lengths"
+        ) from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be an array of real numbers, got {array.dtype}")
     return array

@@ -39,7 +39,7 @@ class LossAndGrads(NamedTuple):
     loss: Any  # float; a 0-d array on a device
     grads: Parameters  # ∂L/∂θ, like model.params
     grads_h0: Any  # ∂L/∂h0, like h0
-    grads_x: Array | None  # ∂L/∂x (N, T, D), only with inputs=True
+    grads_x: Any  # ∂L/∂x (N, T, D) with inputs=True, else None
     h_last: Any  # the state after the last step
     flow: Flow  # ‖∂L/∂h_t‖ at every step
 

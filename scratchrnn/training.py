@@ -9,31 +9,21 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from . import passes
 from .backends.arrays import to_numpy
 from .callbacks import Callback
-from .gradients.clip import check_limit, clip_by_value, vector_norm
+from .gradients.clip import check_limit, clip_by_value, shrink, vector_norm
 from .history import History
+from .minibatches import Rows, mean_loss, validation_rows
 from .model import SequenceModel
 from .optimizers import Adam, Optimizer
 from .parameters import Parameters
 from .passes import Backward, Batch
-
-VALIDATION_ROWS = 1024  # of a validation set, at a time
-
-
-class BatchSource(Protocol):
-    """Data that makes its minibatches when they are wanted: a length and a gather."""
-
-    def __len__(self) -> int: ...
-
-    def gather(self, rows: np.ndarray) -> tuple[Any, Any]:
-        """x and target of the sequences with these numbers, batch first."""
 
 
 class NonFiniteError(FloatingPointError):
@@ -89,13 +79,14 @@ def fit(
     not finite, ValueError, TypeError or IndexError for arguments that do not fit, before anything is changed.
     """
     _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, track, resume)
-    data = _Rows(model, x, target, steps, lengths)
-    held_out = None if validation is None else _validation(model, validation, steps)
+    data = Rows(model, x, target, steps, lengths)
+    held_out = None if validation is None else validation_rows(model, validation, steps)
     if resume is None:
         history = History(optimizer or Adam(1e-2), rng=np.random.default_rng(seed))
         history.moments = history.optimizer.init(model.params.vector)
     else:
         history = copy.deepcopy(resume)
+        history.moments = {name: model._backend.asarray(m, model.dtype) for name, m in history.moments.items()}
         history.optimizer, history.interrupted = optimizer or history.optimizer, False
     hooks = [c if isinstance(c, Callback) else _Function(c) for c in callbacks]
 
@@ -112,7 +103,7 @@ def fit(
                     bar.update()
                 history.loss.append(total / weight)
                 if held_out is not None:
-                    history.val_loss.append(_mean_loss(model, held_out))
+                    history.val_loss.append(mean_loss(model, held_out))
                 bar.set_postfix(_latest(history), refresh=False)
                 if any([hook.on_epoch_end(model, history) for hook in hooks]):
                     break
@@ -141,10 +132,7 @@ def _update(
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise _not_finite(model, batch, result, history, update)
 
-    clipped = False
-    if clip_norm is not None and norm > clip_norm:
-        grads.vector *= np.float64(clip_norm / norm)
-        clipped = True
+    clipped = clip_norm is not None and shrink(grads.vector, norm, float(clip_norm))
     if clip_value is not None:
         clipped |= clip_by_value(grads, clip_value)
 
@@ -192,69 +180,6 @@ def _message(update: int, what: str) -> str:
 
 def _first_not_finite(params: Parameters) -> str:
     return next(name for name, array in params.items() if not np.isfinite(to_numpy(array)).all())
-
-
-class _Rows:
-    """The training data as minibatches: arrays checked once and gathered row by row, or a source asked for each."""
-
-    def __init__(self, model: SequenceModel, x: Any, target: Any, steps: Any, lengths: Any) -> None:
-        self._model, self._steps = model, steps
-        self._source: BatchSource | None = x if hasattr(x, "gather") else None
-        if self._source is None:
-            if target is None:
-                raise TypeError("fit needs a target beside x, unless x is a batch source with a gather method")
-            self._whole = model._check_batch(x, target, None, steps, lengths)
-            self._length = self._whole.batch_rows
-            return
-        if target is not None or lengths is not None:
-            raise TypeError("a batch source brings its own targets; target and lengths must be None")
-        self._length = len(self._source)
-        if self._length == 0:
-            raise ValueError("the batch source is empty")
-
-    def __len__(self) -> int:
-        return self._length
-
-    def minibatches(self, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
-        """One epoch: every row once, in a random order. Minibatches in which nothing counts are passed over."""
-        order = rng.permutation(self._length)
-        for start in range(0, self._length, batch_size):
-            batch = self.batch(order[start : start + batch_size])
-            if batch.counted.total:
-                yield batch
-
-    def batch(self, rows: np.ndarray) -> Batch:
-        """The rows with these numbers."""
-        if self._source is not None:
-            return self._model._check_batch(*self._source.gather(rows), None, self._steps, None)
-        return self._whole.minibatch(self._model._backend.asarray(rows))
-
-
-def _validation(model: SequenceModel, validation: Any, steps: Any) -> _Rows:
-    if isinstance(validation, dict):
-        unknown = set(validation) - {"x", "target", "steps", "lengths"}
-        if unknown or not {"x"} <= set(validation):
-            raise ValueError(f"a validation dict has x, target, steps and lengths, got {', '.join(validation)}")
-        given = {"target": None, "steps": steps, "lengths": None, **validation}
-        return _Rows(model, given["x"], given["target"], given["steps"], given["lengths"])
-    if hasattr(validation, "gather"):
-        return _Rows(model, validation, None, steps, None)
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError("validation must be (x, target), or a dict with x, target, steps and lengths")
-    x, target = validation
-    return _Rows(model, x, target, steps, None)
-
-
-def _mean_loss(model: SequenceModel, data: _Rows) -> float:
-    """Loss over all rows, a bounded number of them at a time."""
-    total, weight = 0.0, 0
-    for start in range(0, len(data), VALIDATION_ROWS):
-        batch = data.batch(np.arange(start, min(start + VALIDATION_ROWS, len(data))))
-        if batch.counted.total:
-            loss = float(passes.loss(model._network, model._backend, model.params, batch))
-            total += loss * batch.counted.total
-            weight += batch.counted.total
-    return total / weight
 
 
 class _Function(Callback):

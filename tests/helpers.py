@@ -78,12 +78,11 @@ def make_batch(
         for n, length in enumerate(batch["lengths"]):
             x[n, length:] = -99 if tokens else np.nan
     if steps == "mask (T,)":
-        batch["steps"] = rng.random(time) < 0.4
-        batch["steps"][[0, 3]] = True, False
+        batch["steps"] = np.isin(np.arange(time) % 5, [0, 2])
     if steps == "mask (N, T)":
         batch["steps"] = rng.random((rows, time)) < 0.4
-        batch["steps"][:, :2] = np.eye(rows, 2, dtype=bool)
-        batch["steps"][:, 2] = False  # a step that no row counts
+        batch["steps"][:, 1] = False  # a step that no row counts
+        batch["steps"][:, 4] = np.arange(rows) % 2 == 1
 
     shape = (rows,) if steps == "last" else (rows, time)
     if model.loss_name == "cross_entropy":
@@ -132,7 +131,7 @@ def naive_output(W_hy: Any, b_y: Any, h: Any) -> list[float]:
 
 
 def naive_layer(layer: Any, params: Mapping[str, Any], x: Any, state: Any, lengths: Any) -> tuple[Any, Any]:
-    """One layer over batch-first x (N, T, …). A row whose length is over keeps its state. Returns y and the last state."""
+    """One layer over batch-first x (N, T, …). A row that is over keeps its state. Returns y and the last state."""
     params = {symbol: array.tolist() for symbol, array in params.items()}
     rows, last = [], []
     for n in range(len(x)):
@@ -154,7 +153,7 @@ def naive_forward(model: sr.SequenceModel, batch: Mapping[str, Any]) -> tuple[An
     """Outputs y (N, T, O), states h (N, T, H) of the top recurrent layer, and the last states."""
     y = batch["x"]
     if y.ndim == 2:
-        y = np.where((y < 0)[..., None], np.nan, np.eye(model.input_size)[y])
+        y = one_hot(y, model.input_size)
     states = list(as_states(batch["h0"]))
     h, h_last = None, []
     for i, layer in enumerate(model.layers):
@@ -186,6 +185,11 @@ def naive_entry(loss: str, y: list[float], target: Any) -> float:
         return math.fsum((y[o] - target[o]) ** 2 for o in range(len(y))) / len(y)
     top = max(y)
     return math.log(math.fsum(math.exp(v - top) for v in y)) + top - y[target]
+
+
+def one_hot(x: Any, D: int) -> Any:
+    """Tokens (N, T) as vectors (N, T, D); NaN for the garbage in padding."""
+    return np.where((x < 0)[..., None], np.nan, np.eye(D)[np.maximum(x, 0)])
 
 
 def as_states(h0: Any) -> tuple[Any, ...]:

@@ -18,21 +18,15 @@ measured by moving what it starts from in the last bit.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .. import passes
 from ..backends.arrays import Array, to_numpy
-from ..backends.numpy_backend import Backend
-from ..parameters import Parameters
-from ..passes import Batch
+from .references import SAFETY, Checker
 from .report import Comparison, Entry, GradientCheckError, GradientReport, TensorReport
 
-FD_STEP = 2 * np.finfo(np.float64).eps ** (1 / 3)  # 1.2e-5, along a unit direction
-CS_STEP = 1e-30
 TOLERANCES = {
     np.dtype("float64"): {"finite differences": 1e-7, "complex step": 1e-12, "adjoint": 1e-12},
     np.dtype("float32"): {"finite differences": 1e-5, "complex step": 1e-5, "adjoint": 1e-5},
@@ -41,156 +35,6 @@ DIRECTIONS = 2  # random directions per tensor
 ENTRIES = 8  # single entries looked at in a tensor that passes
 BLOCK = 32  # entries that the search for a culprit ends with
 SATURATED = 0.999
-SAFETY = 4.0  # times what a last-bit change does
-
-
-class Point(NamedTuple):
-    """Where the loss is differentiated: every tensor as float64 NumPy, time-major. Also a direction to move in."""
-
-    params: Parameters
-    x: Array | None  # (T, N, D); None for integer tokens
-    states: tuple[Array, ...]
-
-    def tensor(self, name: str) -> Array:
-        """A parameter by its name; "x"; "h0", or "h0[i]" for recurrent layer i."""
-        if name in self.params:
-            return self.params[name]
-        return self.x if name == "x" else self.states[int(name.strip("h0[]") or 0)]
-
-    def map(self, function: Callable[[Array], Array]) -> Point:
-        """The function applied to every tensor."""
-        x = None if self.x is None else function(self.x)
-        return Point(self.params.like(function(self.params.vector)), x, tuple(function(s) for s in self.states))
-
-    def plus(self, name: str, change: Array) -> Point:
-        """A copy with one tensor changed, complex where the change is."""
-        dtype = np.result_type(np.float64, change.dtype)
-        moved = self.map(lambda a: a.astype(dtype))
-        moved.tensor(name)[...] += change
-        return moved
-
-
-class Trajectory(NamedTuple):
-    """What a forward pass left, as float64 NumPy: ∂L/∂y and the traces."""
-
-    loss: float
-    dy: Array
-    traces: list[Any]
-
-    def jittered(self, rng: np.random.Generator, eps: float) -> Trajectory:
-        """The same with every stored number moved in its last bit."""
-        return Trajectory(self.loss, self.dy, [_map_trace(t, lambda a: jitter(a, rng, eps)) for t in self.traces])
-
-
-class Checker:
-    """One model, one batch: the analytic gradients and the three ways of computing directional derivatives."""
-
-    def __init__(
-        self, model: Any, x: Any, target: Any, h0: Any, steps: Any, lengths: Any, rng: np.random.Generator
-    ) -> None:
-        self.rng = rng
-        self.dtype = model.dtype
-        self.eps = float(np.finfo(model.dtype).eps)
-        self.reference = copy.deepcopy(model).to("numpy", "float64")
-        target = to_numpy(target)
-        if target.dtype.kind == "f":
-            target = target.astype(model.dtype)
-        self.arguments = {"target": target, "steps": steps, "lengths": lengths}
-        batch = model._check_batch(x, target, None, steps, lengths)
-        if h0 is None:
-            states = tuple(rng.uniform(-0.5, 0.5, s.shape).astype(model.dtype) for s in batch.states)
-            h0 = model._unpack_states(states)
-        batch = model._check_batch(x, target, h0, steps, lengths)
-
-        tokens = batch.x.ndim == 2
-        result = model.loss_and_grads(x, target, h0=h0, steps=steps, lengths=lengths, inputs=not tokens)
-        self.loss = float(result.loss)
-        self.analytic = self._by_name(result, tokens)
-
-        self.network = model._network
-        self.batch = Batch(  # in float64, on NumPy
-            _double(batch.x),
-            tuple(_double(state) for state in batch.states),
-            None if batch.lengths is None else to_numpy(batch.lengths),
-            _double(batch.target),
-            batch.counted.on(Backend()),
-            batch.batch_rows,
-        )
-        vector = to_numpy(model.params.vector).astype(np.float64)
-        self.point = Point(model.params.like(vector), None if tokens else self.batch.x, self.batch.states)
-
-        self.stored = self._trajectory(model._backend, model.params, batch)
-        self.stored_jittered = self.stored.jittered(rng, self.eps)
-        self.text = self._text_trajectory(self.point)
-        moved = self.point.map(lambda a: jitter(a, rng, self.eps))
-        self.text_jittered = self._text_trajectory(moved).jittered(rng, self.eps)
-
-    def finite_differences(self, name: str, v: Array) -> tuple[float, float]:
-        """Directional derivative by central differences, and its noise: rounding of L, truncation, and conditioning."""
-        size = max(1.0, float(np.sqrt(np.mean(self.point.tensor(name) ** 2))))
-        h = FD_STEP * size / float(np.linalg.norm(v))
-
-        def central(step: float) -> float:
-            return (self._public_loss(name, step * v) - self._public_loss(name, -step * v)) / (2 * step)
-
-        near, far = central(h), central(2 * h)
-        rounding = 2 * np.finfo(np.float64).eps * abs(self.loss) / h
-        truncation = abs(far - near)
-        if truncation > 0.1 * abs(near) and truncation > 10 * rounding:
-            truncation = np.inf  # the step leaves the range in which the loss is anything like linear: chaos
-        return near, rounding + truncation + self._conditioning(name, v)
-
-    def complex_step(self, name: str, v: Array) -> tuple[float, float]:
-        """Directional derivative by the complex step, and its noise: conditioning, and underflow of the step itself."""
-        params, x, states = self.point.plus(name, 1j * CS_STEP * v)
-        batch = self.batch._replace(states=states, x=self.batch.x if x is None else x)
-        loss, _, _ = passes.block_loss(self.network, Backend(), params, batch)
-        return float(loss.imag) / CS_STEP, self._conditioning(name, v) + np.finfo(np.float64).tiny / CS_STEP
-
-    def adjoint(self, name: str, v: Array) -> tuple[float, float]:
-        """⟨∂L/∂y, J·v⟩ along the stored trajectory, and how far a last-bit change of that trajectory moves it."""
-        value = self._along(self.stored, name, v)
-        return value, SAFETY * abs(self._along(self.stored_jittered, name, v) - value)
-
-    def _conditioning(self, name: str, v: Array) -> float:
-        """How far the derivative moves when the point, and each state on the way, moves in its last bit.
-
-        In chaos the trajectories part and this is as large as the derivative; under saturation 1 − h² has few digits.
-        """
-        return SAFETY * abs(self._along(self.text_jittered, name, v) - self._along(self.text, name, v))
-
-    def _along(self, trajectory: Trajectory, name: str, v: Array) -> float:
-        """The linearised loss in direction v."""
-        direction = self.point.map(np.zeros_like).plus(name, v)
-        moved = passes.tangent(self.network, self.point.params, trajectory.traces, self.batch.counted, *direction)
-        return float((trajectory.dy * moved).sum())
-
-    def _text_trajectory(self, point: Point) -> Trajectory:
-        batch = self.batch._replace(states=point.states, x=self.batch.x if point.x is None else point.x)
-        return self._trajectory(Backend(), point.params, batch)
-
-    def _trajectory(self, backend: Backend, params: Parameters, batch: Batch) -> Trajectory:
-        loss, dy, forward = passes.block_loss(self.network, backend, params, batch)
-        return Trajectory(float(loss), _double(dy), [_map_trace(trace, _double) for trace in forward.traces])
-
-    def _public_loss(self, name: str, change: Array) -> float:
-        """`model.loss` of the float64 NumPy copy with one tensor moved."""
-        point = self.point.plus(name, change)
-        self.reference.params.vector[...] = point.params.vector
-        x = self.batch.x if point.x is None else point.x
-        h0 = self.reference._unpack_states(point.states)
-        return float(self.reference.loss(x.swapaxes(0, 1), h0=h0, **self.arguments))
-
-    def _by_name(self, result: Any, tokens: bool) -> dict[str, Array]:
-        """Analytic gradients as float64 NumPy, time-major, under the names of the report."""
-        named = dict(result.grads.items())
-        if isinstance(result.grads_h0, tuple):
-            named |= {f"h0[{i}]": grad for i, grad in enumerate(result.grads_h0)}
-        else:
-            named["h0"] = result.grads_h0
-        if not tokens:
-            named["x"] = result.grads_x.swapaxes(0, 1)
-        return {name: _double(grad) for name, grad in named.items()}
 
 
 def check_gradients(
@@ -297,7 +141,7 @@ def _compare(
         if size + noise > smallest:
             underflow = False
             errors.append(abs(analytic - reference) / size if size else 0.0)
-            floors.append((noise + smallest) / size if size else np.inf)
+            floors.append(SAFETY * checker.eps + (noise + smallest) / size if size else np.inf)
     error, floor = max(errors), max(floors)
     if error > tolerance + floor:
         verdict = "FAIL"
@@ -343,26 +187,9 @@ def _confined(checker: Checker, grad: Array, flat: Array) -> Array:
     return v.reshape(grad.shape)
 
 
-def jitter(array: Array, rng: np.random.Generator, eps: float) -> Array:
-    """Every float moved up or down by a relative eps; other arrays as they are."""
-    if array.dtype.kind != "f":
-        return array
-    return array * (1 + eps * rng.choice([-1.0, 1.0], array.shape))
-
-
 def _batch_first(name: str, index: tuple[int, ...]) -> tuple[int, ...]:
     return (index[1], index[0], *index[2:]) if name == "x" else index
 
 
 def _dot(a: Array, b: Array) -> float:
     return float((a * b).sum())
-
-
-def _double(array: Array) -> Array:
-    """float64 NumPy; masks and tokens keep their dtype."""
-    array = to_numpy(array)
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
-
-
-def _map_trace(trace: Any, function: Callable[[Array], Array]) -> Any:
-    return type(trace)(*(None if a is None else function(a) for a in trace))

@@ -55,15 +55,23 @@ def clip_by_global_norm(grads: Gradients, max_norm: float) -> float:
     norm is not finite: no factor would mend that. Source: Pascanu, Mikolov and Bengio 2013, algorithm 1.
     """
     check_limit("max_norm", max_norm)
+    max_norm = float(max_norm)  # a float32 limit would take the comparison and the ratio to float32
     norm = global_norm(grads)
     if not math.isfinite(norm):
         raise FloatingPointError(
             f"the gradient norm is {norm}; clipping cannot mend that, and the gradients are left alone"
         )
-    if norm > max_norm:
-        for array in _arrays(grads):
-            array *= np.float64(max_norm / norm)  # the product is taken in float64: a float32 ratio could underflow
+    for array in _arrays(grads):
+        shrink(array, norm, max_norm)
     return norm
+
+
+def shrink(array: Array, norm: float, max_norm: float) -> bool:
+    """array ← array · max_norm / norm in place where norm is above max_norm; returns whether it was."""
+    if not norm > max_norm:
+        return False
+    array *= np.float64(max_norm / norm)  # the product is taken in float64: a float32 ratio could underflow
+    return True
 
 
 def clip_by_value(grads: Gradients, limit: float) -> bool:
@@ -76,8 +84,10 @@ def clip_by_value(grads: Gradients, limit: float) -> bool:
     changed = False
     for array in _arrays(grads):
         xp = namespace(array)
-        changed |= bool((xp.abs(array) > limit).any())
-        xp.clip(array, -limit, limit, out=array)
+        with np.errstate(over="ignore"):  # a limit beyond the range of float32 is none
+            bound = array.dtype.type(limit)
+        changed |= bool((xp.abs(array) > bound).any())
+        xp.clip(array, -bound, bound, out=array)
     return changed
 
 

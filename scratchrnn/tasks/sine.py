@@ -56,7 +56,7 @@ def data(points: int = 1000, frequency: float = 0.1, window: int = 50, train_fra
     return Sine(wave, windows[:train], following[:train], windows[train:], following[train:])
 
 
-def test_mse(model: SequenceModel, sine: Sine) -> float:
+def metric(model: SequenceModel, sine: Sine) -> float:
     """The metric: mean squared error of the predicted next point over the test windows."""
     return float(model.loss(sine.x_test, sine.target_test, steps="last"))
 
@@ -96,4 +96,4 @@ def train(
         seed=seed,
         progress=progress,
     )
-    return Trained(model, history, sine, test_mse(model, sine))
+    return Trained(model, history, sine, metric(model, sine))

@@ -1,0 +1,110 @@
+"""How command lines are read: a parser that says what is wrong in one line, and options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..backends import NAMES, set_num_threads
+from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSProp
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "sgd": SGD, "rmsprop": RMSProp, "adagrad": Adagrad}
+
+
+class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults where there are any, and keeps the lines of the examples."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with exit code 2, and whose options cannot be abbreviated."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=Help, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is."""
+        self.exit(2, f"scratchrnn: error: {message}; see {self.prog} --help\n")
+
+
+def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, **more: str) -> Parser:
+    """A parser for one command, listed with `help` and run by `run`."""
+    parser: Parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", **more)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def count(text: str) -> int:
+    """An integer of at least 1."""
+    return _number(text, int, "an integer of at least 1", lambda value: value >= 1)
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    return _number(text, float, "a number above 0", lambda value: 0 < value < math.inf)
+
+
+def not_negative(text: str) -> float:
+    """A finite number of at least 0."""
+    return _number(text, float, "a number of at least 0", lambda value: 0 <= value < math.inf)
+
+
+def seed(text: str) -> int:
+    """An integer of at least 0."""
+    return _number(text, int, "an integer of at least 0", lambda value: value >= 0)
+
+
+def add_machine(parser: argparse.ArgumentParser, dtype: str | None = "float64") -> None:
+    """Where and how exactly to compute; dtype None leaves that option out."""
+    group = parser.add_argument_group("machine")
+    group.add_argument("--backend", choices=[*NAMES, "auto"], help="what computes; scratchrnn info shows the default")
+    group.add_argument("--threads", type=count, metavar="N", help="of the numba backend; results do not depend on it")
+    if dtype is not None:
+        group.add_argument("--dtype", choices=["float64", "float32"], default=dtype, help="precision")
+
+
+def add_training(
+    parser: argparse.ArgumentParser, *, hidden: int, epochs: int, batch: int, rate: float, clip: float | None = None
+) -> None:
+    """Sizes of the network and of the training run."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--hidden-size", type=count, default=hidden, metavar="H", help="hidden units")
+    group.add_argument("--epochs", type=count, default=epochs, metavar="N", help="passes over the data")
+    group.add_argument("--batch-size", type=count, default=batch, metavar="N", help="sequences per update")
+    group.add_argument("--learning-rate", type=positive, default=rate, metavar="X", help="step size")
+    group.add_argument("--clip-norm", type=positive, default=clip, metavar="X", help="limit of the global gradient norm")
+    group.add_argument("--seed", type=seed, default=0, metavar="N", help="of the initial weights and the shuffling")
+
+
+def add_out(parser: argparse.ArgumentParser, default: str) -> None:
+    """Where files go."""
+    help = "folder to write to; made where it is missing, files in it are replaced"
+    parser.add_argument("--out", type=Path, default=Path(default), metavar="FOLDER", help=help)
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """No progress bar."""
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def use_threads(arguments: argparse.Namespace) -> None:
+    """Set the number of threads where one was asked for."""
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+
+
+def _number(text: str, kind: Callable[[str], Any], expected: str, valid: Callable[[Any], bool]) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not valid(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value

@@ -1,0 +1,75 @@
+"""What commands write and print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..history import History
+from ..tasks import sine
+
+Files = dict[str, str]  # what was written: file name to what is in it
+MODEL = "model.npz"
+
+
+def prepare(out: Path) -> None:
+    """Find out before the work, not after it, that a folder cannot be written to or matplotlib does not import."""
+    from .. import plots  # noqa: F401
+
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def history_pictures(history: History, out: Path, *, loss: str, clip_norm: float | None = None) -> Files:
+    """loss.png and gradients.png, each where there is something to draw. `loss` names it, with its unit."""
+    from .. import plots
+
+    files = {}
+    if history.loss:
+        figure = plots.new_figure(7, 4)
+        plots.plot_loss(history, figure.subplots()).set_ylabel(loss)
+        figure.savefig(out / "loss.png")
+        files["loss.png"] = f"{loss} per epoch"
+    if history.grad_norm:
+        figure = plots.new_figure(9, 5)
+        plots.plot_gradients(history, figure, clip_norm=clip_norm).savefig(out / "gradients.png")
+        files["gradients.png"] = "‖∂L/∂h_t‖ over time steps and updates, and the norm of every update"
+    return files
+
+
+def sine_files(result: sine.Trained, out: Path, clip_norm: float | None = None) -> Files:
+    """data.png, loss.png, gradients.png and the model of a run on the sine."""
+    from .. import plots
+    from ..checkpoint import save
+
+    data, history = result.data, result.history
+    figure = plots.new_figure(9, 5)
+    plots.plot_prediction(data.wave, result.model.predict(data.x_test), figure).savefig(out / "data.png")
+    files = {"data.png": "the wave, the prediction of its test part, and the error"}
+    files |= history_pictures(history, out, loss="mean squared error", clip_norm=clip_norm)
+    extra = {"task": "sine", "window": data.x.shape[1]}
+    save(result.model, out / MODEL, history=history, extra=extra)
+    return files | {MODEL: "the trained model, for scratchrnn.load"}
+
+
+def training_rows(history: History, seconds: float) -> list[tuple[str, str]]:
+    """What any training run says about itself."""
+    rows = [("trained", f"{history.epochs} epochs, {history.updates} updates in {seconds:.1f} s")]
+    if history.grad_norm:
+        norms = history.grad_norm
+        clipped = f"; clipped in {sum(history.clipped)} updates" if any(history.clipped) else ""
+        rows.append(("gradient norm", f"{norms[0]:.3g} at first, {norms[-1]:.3g} at last, {max(norms):.3g} at most" + clipped))
+    return rows
+
+
+def print_table(rows: Iterable[tuple[str, str]]) -> None:
+    """Two columns."""
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"  {name:<{width}}  {value}")
+
+
+def print_files(out: Path, files: Files) -> None:
+    """Where to look."""
+    print(f"\nwritten to {out}/")
+    print_table(files.items())

@@ -1,0 +1,250 @@
+"""check_gradients: right gradients pass, planted mistakes fail, and what no method can tell is said to be
+INCONCLUSIVE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import LOSSES, STEPS, D, O, difference, make_batch, make_model, set_radius
+
+import scratchrnn as sr
+
+METHODS = ("finite differences", "complex step", "adjoint")
+
+
+def broken(model: sr.SequenceModel, breaks: Any) -> sr.SequenceModel:
+    """The model as an object whose `loss_and_grads` is overridden: `breaks(result)` returns what a mistake would."""
+
+    class Broken(type(model)):  # type: ignore[misc]
+        def loss_and_grads(self, *args: Any, **options: Any) -> Any:
+            return breaks(super().loss_and_grads(*args, **options))
+
+    model.__class__ = Broken
+    return model
+
+
+def scaled(name: str, factor: float) -> Any:
+    """A mistake that multiplies one gradient by a constant."""
+
+    def breaks(result: Any) -> Any:
+        result.grads[name][...] *= factor
+        return result
+
+    return breaks
+
+
+@pytest.mark.parametrize("architecture", ["vanilla", "rnn-rnn-linear", "linear-rnn-linear"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
+def test_right_gradients_pass(architecture: str, loss: str, steps: str, padded: bool) -> None:
+    model = make_model(architecture, loss=loss)
+    report = sr.check_gradients(model, **make_batch(model, steps, padded=padded))
+    assert report, report
+    assert {t.name for t in report.tensors} > {"x", *model.params}
+    assert all(t.comparisons["complex step"].verdict == "PASS" for t in report.tensors)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_backend_and_dtype(backend: str, dtype: str) -> None:
+    model = make_model(backend=backend, dtype=dtype)
+    before = model.params.vector.copy()
+    report = sr.check_gradients(model, **make_batch(model))
+    assert report, report
+    assert f"{dtype} on {backend}" in str(report)
+    assert model.backend == backend and (model.params.vector == before).all()
+
+
+def test_tokens_have_no_input_gradient() -> None:
+    model = make_model(loss="cross_entropy")
+    report = sr.check_gradients(model, **make_batch(model, tokens=True))
+    assert report, report
+    assert {t.name for t in report.tensors} == {*model.params, "h0"}
+
+
+def test_h0_is_drawn_and_said() -> None:
+    model = make_model()
+    batch = make_batch(model)
+    batch["h0"] = None
+    report = sr.check_gradients(model, **batch)
+    assert report and report.h0_drawn and "h0 drawn from U(−0.5, 0.5)" in str(report)
+    assert "h0 as given" in str(sr.check_gradients(model, **make_batch(model)))
+
+
+# Planted mistakes.
+
+
+@pytest.mark.parametrize("name", ["W_xh", "W_hh", "b_h", "W_hy", "b_y"])
+@pytest.mark.parametrize("factor", [0.0, -1.0, 1 + 1e-9, 2.0])
+def test_a_wrong_factor_fails(name: str, factor: float) -> None:
+    model = broken(make_model(), scaled(name, factor))
+    report = sr.check_gradients(model, **make_batch(model))
+    assert not report
+    assert [t.name for t in report.tensors if t.verdict == "FAIL"] == [name]
+    assert report[name].comparisons["complex step"].verdict == "FAIL"
+    assert report[name].comparisons["adjoint"].verdict == "FAIL"
+    if factor != 1 + 1e-9:  # below what finite differences can see
+        assert report[name].comparisons["finite differences"].verdict == "FAIL"
+        assert report[name].worst.ratio == pytest.approx(factor)
+
+
+def test_one_wrong_entry_is_found_in_a_large_tensor() -> None:
+    model = sr.VanillaRNN(D, 40, O, backend="numpy")
+
+    def breaks(result: Any) -> Any:
+        result.grads["W_hh"][31, 7] *= -1
+        return result
+
+    batch = make_batch(model)
+    worst = sr.check_gradients(broken(model, breaks), **batch)["W_hh"].worst
+    assert worst.at == (31, 7) and worst.ratio == pytest.approx(-1)
+
+
+def test_input_and_state_gradients_are_checked_at_their_batch_first_position() -> None:
+    def breaks(result: Any) -> Any:
+        result.grads_x[2, 5, 1] = 0
+        result.grads_h0[3, 4] *= -1
+        return result
+
+    model = broken(make_model(), breaks)
+    report = sr.check_gradients(model, **make_batch(model))
+    assert [t.name for t in report.tensors if t.verdict == "FAIL"] == ["h0", "x"]
+    assert report["x"].worst.at == (2, 5, 1) and report["x"].worst.ratio == 0
+    assert report["h0"].worst.at == (3, 4)
+    assert "(the gradient is zero)" in str(report) and "(the sign is flipped)" in str(report)
+
+
+class CutAtTen(sr.VanillaRNN):
+    """Backpropagation silently cut to the last ten steps."""
+
+    def loss_and_grads(self, x: Any, target: Any, *, h0: Any = None, steps: Any = "all", **options: Any) -> Any:
+        full = super().loss_and_grads(x, target, h0=h0, steps=steps, **options)
+        state = self.forward(x[:, :-10], h0).h_last
+        cut = super().loss_and_grads(x[:, -10:], target, h0=state, steps=steps, **options)
+        full.grads_h0[...] = 0
+        full.grads_x[:, :-10] = 0
+        return full._replace(grads=cut.grads)
+
+
+def test_a_backward_cut_to_the_last_ten_of_forty_steps_fails() -> None:
+    model = CutAtTen(D, 6, O, backend="numpy")
+    set_radius(model, 0.5)
+    batch = make_batch(model, "last", time=40)
+    report = sr.check_gradients(model, **batch)
+    failed = [t.name for t in report.tensors if t.verdict == "FAIL"]
+    assert failed == ["W_xh", "W_hh", "b_h", "h0", "x"], report
+    # The gradient of h0 has shrunk below anything finite differences can see: they must not call zero right.
+    assert report["h0"].comparisons["finite differences"].verdict == "INCONCLUSIVE"
+
+
+def test_not_a_number_fails() -> None:
+    model = broken(make_model(), scaled("W_hh", np.nan))
+    report = sr.check_gradients(model, **make_batch(model))
+    assert report["W_hh"].verdict == "FAIL" and "not finite" in str(report)
+
+
+# Where methods reach their limits.
+
+
+def test_chaos_breaks_perturbations_but_not_the_adjoint() -> None:
+    model = sr.VanillaRNN(D, 40, O, backend="numpy")
+    model.params["W_hh"] = np.random.default_rng(0).normal(size=(40, 40))
+    set_radius(model, 3.0)
+    batch = make_batch(model, time=200)
+    batch["x"] *= 0.01
+    report = sr.check_gradients(model, **batch)
+    assert report, report
+    assert report["W_hh"].norm > 1e3  # it did explode
+    verdicts = {method: report["W_hh"].comparisons[method].verdict for method in METHODS}
+    assert verdicts == {"finite differences": "INCONCLUSIVE", "complex step": "INCONCLUSIVE", "adjoint": "PASS"}
+    assert not sr.check_gradients(broken(model, scaled("W_hh", -1)), **batch)
+
+
+def test_saturation_is_reported_and_is_no_failure() -> None:
+    model = make_model()
+    batch = make_batch(model)
+    batch["x"] *= 50
+    report = sr.check_gradients(model, **batch)
+    assert report, report
+    assert report.saturated > 0.8 and "% of h saturated" in str(report)
+
+
+def test_a_gradient_below_float32_is_compared_as_zero_and_called_underflow() -> None:
+    model = make_model(radius=0.5, dtype="float32")
+    report = sr.check_gradients(model, **make_batch(model, "last", time=200))
+    assert report, report
+    assert report["h0"].norm == 0 and report["h0"].note == "underflow" and "(underflow)" in str(report)
+
+
+def test_a_gradient_of_zero_where_it_only_vanishes_fails() -> None:
+    """The trap for absolute tolerances: |∂L/∂h0| is 1e-13, far below any of them, and not 0."""
+
+    def breaks(result: Any) -> Any:
+        result.grads_h0[...] = 0
+        return result
+
+    model = make_model(radius=0.5)
+    batch = make_batch(model, "last", time=30)
+    honest = np.abs(model.loss_and_grads(**batch).grads_h0).max()
+    assert 0 < honest < 1e-8
+    report = sr.check_gradients(broken(model, breaks), **batch)
+    assert [t.name for t in report.tensors if t.verdict == "FAIL"] == ["h0"]
+
+
+# The report.
+
+
+def test_report_reads_as_a_table() -> None:
+    model = make_model()
+    report = sr.check_gradients(model, **make_batch(model))
+    text = str(report)
+    for word in ("tensor", "shape", "norm", *METHODS, "verdict", "worst entry", "analytic", "reference", "ratio"):
+        assert word in text
+    for word in ("step 1e-30", "step 1.2e-05", "tolerance", "noise floor", "saturated", "PASS: 7 PASS of 7 tensors"):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 120
+    with pytest.raises(KeyError, match="no tensor 'W'"):
+        report["W"]
+
+
+def test_raise_exception_carries_the_report() -> None:
+    model = broken(make_model(), scaled("W_hh", -1))
+    with pytest.raises(sr.GradientCheckError, match="W_hh") as caught:
+        sr.check_gradients(model, **make_batch(model), raise_exception=True)
+    assert not caught.value.report
+
+
+def test_a_tighter_tolerance_can_be_asked_for() -> None:
+    model = make_model()
+    report = sr.check_gradients(model, **make_batch(model), tolerance=1e-18)
+    assert {t.verdict for t in report.tensors} == {"INCONCLUSIVE"} and not report
+    assert "INCONCLUSIVE" in str(report).splitlines()[-1]
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 1.5])
+def test_reference_errors_at_length_200(radius: float) -> None:
+    model = make_model(radius=radius)
+    report = sr.check_gradients(model, **make_batch(model, time=200))
+    assert report, report
+    for t in report.tensors:
+        assert t.comparisons["complex step"].error <= 1e-12 and t.comparisons["adjoint"].error <= 1e-12
+
+
+def test_gradients_of_another_shape_are_refused() -> None:
+    def breaks(result: Any) -> Any:
+        return result._replace(grads_h0=result.grads_h0.T)
+
+    model = broken(make_model(), breaks)
+    with pytest.raises(ValueError, match="gradient of h0 has shape"):
+        sr.check_gradients(model, **make_batch(model))
+
+
+def test_wrong_arguments_leave_the_model_alone() -> None:
+    model = make_model()
+    batch = make_batch(model)
+    before = model.params.vector.copy()
+    with pytest.raises(ValueError, match="features"):
+        sr.check_gradients(model, **{**batch, "x": batch["x"][..., :2]})
+    assert difference(model.params.vector, before) == 0

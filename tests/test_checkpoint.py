@@ -1,0 +1,92 @@
+"""Saving, loading and going on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import ARCHITECTURES, make_batch, make_model
+
+import scratchrnn as sr
+from scratchrnn import checkpoint
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_a_model_comes_back_bit_for_bit(architecture: str, dtype: str, loss: str, tmp_path: Path) -> None:
+    model = make_model(architecture, dtype=dtype, loss=loss)
+    sr.save(model, tmp_path / "new" / "model", extra={"vocabulary": list("añ中")})
+    again = sr.load(tmp_path / "new" / "model", backend="numpy")
+    assert type(again) is type(model) and again.layers == model.layers and again.loss_name == loss
+    assert list(again.params) == list(model.params) and again.dtype == dtype
+    assert (again.params.vector == model.params.vector).all()
+    batch = make_batch(model)
+    assert again.loss(**batch) == model.loss(**batch)
+    assert checkpoint.read(tmp_path / "new" / "model").extra == {"vocabulary": list("añ中")}
+
+
+@pytest.mark.parametrize("optimizer", [sr.Adam(0.02), sr.SGD(0.1, momentum=0.5), sr.SGD(0.1)], ids=repr)
+def test_training_goes_on_from_a_file_as_if_it_had_never_stopped(optimizer: Any, tmp_path: Path) -> None:
+    model = make_model()
+    batch = make_batch(model, rows=21)
+    arguments = {"x": batch["x"], "target": batch["target"], "batch_size": 8, "progress": False, "clip_norm": 0.1}
+    history = sr.fit(model, **arguments, epochs=2, optimizer=optimizer)
+    sr.save(model, tmp_path / "run.npz", history=history)
+    loaded = checkpoint.read(tmp_path / "run.npz", backend="numpy")
+    assert loaded.history is not None and repr(loaded.history) == repr(history)
+    here = sr.fit(model, **arguments, epochs=2, resume=history)
+    there = sr.fit(loaded.model, **arguments, epochs=2, resume=loaded.history)
+    assert (model.params.vector == loaded.model.params.vector).all()
+    for name in ("loss", "grad_norm", "clipped", "optimizer"):
+        assert getattr(here, name) == getattr(there, name)
+    assert (here.flow.norms == there.flow.norms).all() and here.flow.updates == there.flow.updates
+
+
+def test_a_subclass_is_saved_as_what_it_extends(tmp_path: Path) -> None:
+    class Mine(sr.VanillaRNN):
+        """A user's own."""
+
+    sr.save(Mine(2, 3, 1, backend="numpy"), tmp_path / "mine.npz")
+    assert type(sr.load(tmp_path / "mine.npz")) is sr.VanillaRNN
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
+    model = make_model()
+    path = tmp_path / "model.npz"
+    sr.save(model, path)
+    before = path.read_bytes()
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        sr.save(model, path, extra={"a": object()})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 not a zip"], ids=["empty", "text", "damaged"])
+def test_other_files_are_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"some.npz is not a scratchrnn checkpoint, or is damaged"):
+        sr.load(path)
+    np.savez(path, a=np.zeros(3))
+    with pytest.raises(ValueError, match="not a scratchrnn checkpoint"):
+        sr.load(path)
+    with pytest.raises(FileNotFoundError):
+        sr.load(tmp_path / "absent.npz")
+
+
+def test_a_newer_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "FORMAT", 99)
+    sr.save(make_model(), tmp_path / "new.npz")
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="format 99; this version reads 1"):
+        sr.load(tmp_path / "new.npz")
+
+
+def test_layers_no_file_knows_are_refused(tmp_path: Path) -> None:
+    class Other(sr.RNN):
+        """A layer of a user's own."""
+
+    with pytest.raises(TypeError, match="layers of type Other"):
+        sr.save(sr.SequenceModel([Other(2, 3), sr.Linear(3, 1)], backend="numpy"), tmp_path / "x")

@@ -1,0 +1,315 @@
+"""Every layer: forward against the chapter's equations, backward and tangent against the complex step."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import LENGTHS, D, H, N, O, T, assert_close, complex_step, difference, naive_layer
+
+import scratchrnn as sr
+from scratchrnn.layers.rnn import flush_subnormals
+
+LAYERS = {"rnn": sr.RNN(D, H), "linear": sr.Linear(H, O)}
+
+
+class Problem:
+    """A layer with random parameters, inputs, and derivatives and directions of everything; all time-major."""
+
+    def __init__(self, name: str, padded: bool = False, tokens: bool = False, dtype: Any = np.float64) -> None:
+        self.layer: Any = LAYERS[name]
+        rng = np.random.default_rng(3)
+
+        def normal(*shape: int, scale: float = 1.0) -> Any:
+            return rng.normal(0, scale, shape).astype(dtype)
+
+        shapes = self.layer.shapes()
+        self.params = {symbol: normal(*shape, scale=0.4) for symbol, shape in shapes.items()}
+        self.x = normal(T, N, self.layer.input_size)
+        if tokens:
+            self.x = rng.integers(self.layer.input_size, size=(T, N))
+        self.lengths = LENGTHS if padded else None
+        self.state, self.dstate, self.moved_state = (
+            [normal(*self.layer.state_shape(N)) for _ in range(3)] if self.layer.recurrent else [None] * 3
+        )
+        self.dy = normal(T, N, self.layer.output_size)
+        self.moved_params = {symbol: normal(*shape) for symbol, shape in shapes.items()}
+        self.moved_x = None if tokens else normal(T, N, self.layer.input_size)
+
+    def forward(self, params: Any = None, x: Any = None, state: Any = None) -> Any:
+        """The layer's forward with some arguments replaced."""
+        params = self.params if params is None else params
+        x, state = self.x if x is None else x, self.state if state is None else state
+        return self.layer.forward(params, x, state, lengths=self.lengths)
+
+    def backward(self, **options: Any) -> Any:
+        """The layer's backward after its forward."""
+        return self.layer.backward(self.params, self.dy, self.forward()[2], self.dstate, **options)
+
+    def complex(self) -> Any:
+        """The same problem in complex numbers."""
+        other = copy.copy(self)
+        other.params = {symbol: array.astype(complex) for symbol, array in self.params.items()}
+        other.x = self.x if self.x.ndim == 2 else self.x.astype(complex)
+        other.state = None if self.state is None else self.state.astype(complex)
+        return other
+
+    def functional(self, **replaced: Any) -> Any:
+        """Σ dy·y + Σ dstate·state, whose gradients are what backward computes."""
+        y, state, _ = self.forward(**replaced)
+        return (self.dy * y).sum() + (0 if state is None else (self.dstate * state).sum())
+
+
+PROBLEMS = [("rnn", False, False), ("rnn", True, False), ("rnn", False, True), ("rnn", True, True)]
+PROBLEMS += [("linear", False, False), ("linear", True, False)]
+
+
+@pytest.fixture(params=PROBLEMS, ids=lambda p: p[0] + " lengths" * p[1] + " tokens" * p[2])
+def problem(request: pytest.FixtureRequest) -> Problem:
+    return Problem(*request.param)
+
+
+def test_forward_is_the_naive_rewrite(problem: Problem) -> None:
+    y, state, _ = problem.forward()
+    x = problem.x if problem.x.ndim == 3 else np.eye(D)[problem.x]
+    naive_y, naive_state = naive_layer(problem.layer, problem.params, x.swapaxes(0, 1), problem.state, problem.lengths)
+    assert difference(y.swapaxes(0, 1), naive_y) < 1e-14
+    if problem.state is not None:
+        assert difference(state, naive_state) < 1e-14
+
+
+def test_backward_is_the_complex_step(problem: Problem) -> None:
+    dx, dstate, grads, _ = problem.backward()
+    z = problem.complex()
+    expected = {
+        symbol: complex_step(lambda a, s=symbol: z.functional(params={**z.params, s: a}), array)
+        for symbol, array in problem.params.items()
+    }
+    actual = dict(grads)
+    if problem.x.ndim == 3:
+        expected["x"], actual["x"] = complex_step(lambda x: z.functional(x=x), problem.x), dx
+    else:
+        assert dx is None
+    if problem.state is not None:
+        expected["state"], actual["state"] = complex_step(lambda s: z.functional(state=s), problem.state), dstate
+    assert_close(actual, expected, 1e-14)
+
+
+def test_tangent_is_the_complex_step(problem: Problem) -> None:
+    _, _, trace = problem.forward()
+    dy, dstate = problem.layer.tangent(
+        problem.params, trace, problem.moved_params, problem.moved_x, problem.moved_state
+    )
+    i = 1e-30j
+    y, state, _ = problem.forward(
+        params={symbol: array + i * problem.moved_params[symbol] for symbol, array in problem.params.items()},
+        x=problem.x if problem.moved_x is None else problem.x + i * problem.moved_x,
+        state=None if problem.state is None else problem.state + i * problem.moved_state,
+    )
+    assert difference(dy, y.imag / 1e-30) < 1e-14
+    if problem.state is not None:
+        assert difference(dstate, state.imag / 1e-30) < 1e-14
+
+
+@pytest.mark.parametrize("moved", ["all", "params", "x", "state"])
+def test_backward_is_the_adjoint_of_tangent(problem: Problem, moved: str) -> None:
+    """⟨dL, J·v⟩ = ⟨Jᵀ·dL, v⟩, also along the parameters, the input or the state alone."""
+    dx, dstate, grads, _ = problem.backward()
+    tangent_of = {
+        name: array if moved in ("all", "params") else 0 * array for name, array in problem.moved_params.items()
+    }
+    moved_x, moved_state = problem.moved_x, problem.moved_state
+    if moved_x is not None and moved not in ("all", "x"):
+        moved_x = 0 * moved_x
+    if moved_state is not None and moved not in ("all", "state"):
+        moved_state = 0 * moved_state
+    y_moved, state_moved = problem.layer.tangent(problem.params, problem.forward()[2], tangent_of, moved_x, moved_state)
+
+    down = [(problem.dy * y_moved).sum()]
+    up = [(grads[symbol] * tangent_of[symbol]).sum() for symbol in grads]
+    if problem.state is not None:
+        down.append((problem.dstate * state_moved).sum())
+        up.append((dstate * moved_state).sum())
+    if moved_x is not None:
+        up.append((dx * moved_x).sum())
+    assert sum(down) == pytest.approx(sum(up), rel=1e-12, abs=1e-13)
+
+
+def test_without_inputs_only_dx_is_missing(problem: Problem) -> None:
+    dx, dstate, grads, flow = problem.backward()
+    none, dstate_only, grads_only, flow_only = problem.backward(inputs=False)
+    assert none is None
+    assert_same((dstate, grads, flow), (dstate_only, grads_only, flow_only))
+
+
+def test_a_layer_may_run_again_before_its_backward(problem: Problem) -> None:
+    once = problem.backward()
+    _, _, trace = problem.forward()
+    problem.forward(x=problem.x[::-1].copy())
+    again = problem.layer.backward(problem.params, problem.dy, trace, problem.dstate)
+    assert_same(again, once)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_float32_stays_float32(name: str) -> None:
+    double, single = Problem(name), Problem(name, dtype=np.float32)
+    _, _, trace = single.forward()
+    for expected, actual in [
+        (double.forward()[:2], single.forward()[:2]),
+        (double.backward()[:2], single.backward()[:2]),
+        (tuple(double.backward()[2].values()), tuple(single.backward()[2].values())),
+        (
+            double.layer.tangent(
+                double.params, double.forward()[2], double.moved_params, double.moved_x, double.moved_state
+            ),
+            single.layer.tangent(single.params, trace, single.moved_params, single.moved_x, single.moved_state),
+        ),
+    ]:
+        for e, a in zip(expected, actual, strict=True):
+            if e is not None:
+                assert a.dtype == np.float32
+                assert difference(a, e) < 1e-5
+
+
+def test_arguments_are_left_as_they_were(problem: Problem) -> None:
+    before = copy.deepcopy(vars(problem))
+    _, _, trace = problem.forward()
+    problem.backward()
+    problem.layer.tangent(problem.params, trace, problem.moved_params, problem.moved_x, problem.moved_state)
+    assert_same(vars(problem), before)
+
+
+# The recurrent layer.
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
+def test_tokens_are_one_hot_vectors(padded: bool) -> None:
+    tokens = Problem("rnn", padded, tokens=True)
+    one_hot = Problem("rnn", padded, tokens=True)
+    one_hot.x = np.eye(D)[tokens.x]
+    assert len(np.unique(tokens.x)) < tokens.x.size  # some token comes more than once
+    assert_same(tokens.forward()[:2], one_hot.forward()[:2])
+    _, dstate, grads, flow = tokens.backward()
+    _, dstate_1, grads_1, flow_1 = one_hot.backward()
+    assert_close({**grads, "state": dstate}, {**grads_1, "state": dstate_1}, 1e-15)
+    assert_same(flow, flow_1)
+    moved = [
+        tokens.layer.tangent(p.params, p.forward()[2], p.moved_params, None, p.moved_state)[0]
+        for p in (tokens, one_hot)
+    ]
+    assert difference(*moved) < 1e-15
+
+
+def test_a_row_that_is_over_keeps_its_state_and_reads_nothing() -> None:
+    problem = Problem("rnn", padded=True)
+    over = np.arange(T)[:, None] >= LENGTHS
+    y, state, _ = problem.forward()
+    dx, dstate, grads, flow = problem.backward()
+    for n, length in enumerate(LENGTHS):
+        np.testing.assert_array_equal(y[length:, n], np.tile(y[length - 1, n], (T - length, 1)))
+        np.testing.assert_array_equal(state[n], y[length - 1, n])
+        # ∂L/∂h of a frozen state is that of the state after it plus its own: nothing decays.
+        frozen = problem.dstate[n] + np.cumsum(problem.dy[::-1, n], axis=0)[::-1]
+        np.testing.assert_allclose(flow.row_norms[length - 1 :, n], np.linalg.norm(frozen[length - 1 :], axis=1))
+    assert not dx[over].any()
+
+    problem.x[over] = 1e6
+    assert_same(problem.forward()[:2], (y, state))
+    assert_same(problem.backward(), (dx, dstate, grads, flow))
+    problem.x[over] = np.nan
+    assert_same(problem.forward()[:2], (y, state))
+
+
+def test_lengths_of_all_steps_change_nothing() -> None:
+    plain, padded = Problem("rnn"), Problem("rnn")
+    padded.lengths = np.full(N, T)
+    assert_same(plain.forward()[:2], padded.forward()[:2])
+    assert_same(plain.backward(), padded.backward())
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
+def test_flow_is_the_derivative_by_each_state(padded: bool) -> None:
+    """‖∂L/∂h_t‖, where L as a function of h_t is run from step t on."""
+    problem = Problem("rnn", padded)
+    flow = problem.backward()[3]
+    assert flow.row_norms.dtype == np.float64
+    assert not flow.flushed.any()
+    h, z = problem.forward()[0], problem.complex()
+    for t in range(T):
+
+        def from_here(h_t: Any, t: int = t) -> Any:
+            total, state = (problem.dy[t] * h_t).sum(), h_t
+            if t + 1 < T:
+                lengths = None if problem.lengths is None else problem.lengths - (t + 1)
+                y, state, _ = problem.layer.forward(z.params, z.x[t + 1 :], h_t, lengths=lengths)
+                total = total + (problem.dy[t + 1 :] * y).sum()
+            return total + (problem.dstate * state).sum()
+
+        expected = np.linalg.norm(complex_step(from_here, h[t]), axis=1)
+        np.testing.assert_allclose(flow.row_norms[t], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_subnormal_derivatives_become_zero_and_are_counted(dtype: Any) -> None:
+    tiny = np.finfo(dtype).tiny
+    dh = np.array([[tiny, -tiny, tiny / 2, -tiny / 4, 0.0], [1.0, np.nan, np.inf, -0.0, tiny * 2]], dtype)
+    flushed, count = flush_subnormals(dh)
+    assert flushed.dtype == dtype
+    np.testing.assert_array_equal(flushed, [[tiny, -tiny, 0, 0, 0], [1, np.nan, np.inf, 0, tiny * 2]])
+    assert count == 2
+
+
+def test_a_vanishing_derivative_ends_at_zero() -> None:
+    """With W_hh = 2⁻²⁶⁰ · 1 the derivative shrinks by that factor per step and passes the smallest normal number."""
+    problem = Problem("rnn")
+    problem.params = {"W_xh": np.zeros((H, D)), "W_hh": 2.0**-260 * np.eye(H), "b_h": np.zeros(H)}
+    problem.state = np.zeros((N, H))
+    problem.dy = np.zeros((T, N, H))
+    problem.dstate = np.ones((N, H))
+    _, dstate, _, flow = problem.backward()
+    norms = [np.sqrt(H) * 2.0 ** (-260 * k) for k in range(4)] + [0.0] * (T - 4)
+    np.testing.assert_allclose(flow.row_norms, np.array(norms)[::-1, None] * np.ones(N), rtol=1e-15)
+    assert flow.flushed.tolist() == [0, 0, N * H, 0, 0, 0, 0]
+    assert not dstate.any()
+
+
+# Specifications.
+
+
+def test_initial_weights_are_glorot_uniform_and_biases_zero() -> None:
+    layer = sr.RNN(30, 50)
+    initial = layer.initial(np.random.default_rng(0))
+    assert {symbol: array.shape for symbol, array in initial.items()} == layer.shapes()
+    assert not initial["b_h"].any()
+    for symbol, limit in [("W_xh", np.sqrt(6 / 80)), ("W_hh", np.sqrt(6 / 100))]:
+        assert 0.95 * limit < np.abs(initial[symbol]).max() <= limit
+        assert initial[symbol].std() == pytest.approx(limit / np.sqrt(3), rel=0.05)
+        assert abs(initial[symbol].mean()) < 0.1 * limit
+
+
+@pytest.mark.parametrize("make", [sr.RNN, sr.Linear])
+def test_impossible_layers_are_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match="init='zeros' is not known; choose one of xavier"):
+        make(3, 4, init="zeros")
+    with pytest.raises(ValueError, match="input_size must be at least 1, got 0"):
+        make(0, 4)
+    with pytest.raises(ValueError, match="must be at least 1, got -2"):
+        make(3, -2)
+    with pytest.raises(TypeError, match="must be an integer, got 2.5"):
+        make(3, 2.5)
+    with pytest.raises(TypeError, match="must be an integer, got True"):
+        make(True, 4)
+
+
+def assert_same(actual: Any, expected: Any) -> None:
+    """Arrays that are equal entry by entry, alone, or inside tuples and mappings."""
+    assert type(actual) is type(expected)
+    if isinstance(expected, dict):
+        assert_same(tuple(actual.items()), tuple(expected.items()))
+    elif isinstance(expected, tuple):
+        for a, e in zip(actual, expected, strict=True):
+            assert_same(a, e)
+    else:
+        np.testing.assert_array_equal(actual, expected)

@@ -1,0 +1,40 @@
+"""The README's examples run, in order, as a reader would type them, and its map names files that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_python_blocks_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) >= 4
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "W_hh" in printed and "(190, 1)" in printed and "PASS: 7 PASS of 7 tensors" in printed
+    assert "at=(2, 3)" in printed
+
+
+def test_files_it_names_exist() -> None:
+    named = set(re.findall(r"`(scratchrnn/[\w/]+\.py)`", README)) | set(re.findall(r"\]\(([\w/.-]+)\)", README))
+    assert len(named) > 12
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_make_targets_it_names_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`?make (\w+)", README):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target

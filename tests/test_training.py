@@ -1,0 +1,325 @@
+"""fit: what it learns, what it records, how it stops, and what it refuses."""
+
+from __future__ import annotations
+
+import _thread
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import LOSSES, STEPS, D, O, difference, make_batch, make_model
+
+import scratchrnn as sr
+from scratchrnn.history import MAX_FLOW_ROWS, FlowRecord
+
+ROWS = 21  # three minibatches of 8, the last one smaller
+
+
+def data(steps: str = "all", loss: str = "mse", padded: bool = False) -> tuple[sr.SequenceModel, dict[str, Any]]:
+    """A model and arguments of `fit`."""
+    model = make_model(loss=loss)
+    batch = make_batch(model, steps, padded=padded, rows=ROWS)
+    del batch["h0"]
+    return model, {**batch, "batch_size": 8, "progress": False}
+
+
+def naive_fit(model: sr.SequenceModel, batch: dict[str, Any], epochs: int, rate: float, seed: int) -> list[float]:
+    """Plain SGD written with the public `loss_and_grads`: the epoch losses."""
+    rng = np.random.default_rng(seed)
+    mask = isinstance(batch["steps"], np.ndarray) and batch["steps"].ndim == 2
+    losses = []
+    for _ in range(epochs):
+        order = rng.permutation(ROWS)
+        total, weight = 0.0, 0
+        for start in range(0, ROWS, batch["batch_size"]):
+            rows = order[start : start + batch["batch_size"]]
+            lengths = None if batch["lengths"] is None else batch["lengths"][rows]
+            steps = batch["steps"][rows] if mask else batch["steps"]
+            x, target = batch["x"][rows], batch["target"][rows]
+            r = model.loss_and_grads(x, target, steps=steps, lengths=lengths)
+            count = counted(steps, lengths, *x.shape[:2])
+            total, weight = total + r.loss * count, weight + count
+            model.params.vector -= rate * r.grads.vector
+        losses.append(total / weight)
+    return losses
+
+
+def counted(steps: Any, lengths: Any, N: int, T: int) -> int:
+    """Number of counted entries."""
+    if isinstance(steps, str) and steps == "last":
+        return N
+    inside = np.ones((N, T), bool) if lengths is None else np.arange(T) < lengths[:, None]
+    return int((inside & (True if isinstance(steps, str) else steps)).sum())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
+def test_fit_is_the_plain_loop(loss: str, steps: str, padded: bool) -> None:
+    model, arguments = data(steps, loss, padded)
+    twin, _ = data(steps, loss, padded)
+    history = sr.fit(model, **arguments, epochs=3, optimizer=sr.SGD(0.1), seed=5)
+    expected = naive_fit(twin, arguments, epochs=3, rate=0.1, seed=5)
+    assert np.allclose(history.loss, expected, rtol=1e-12, atol=0)
+    assert difference(model.params.vector, twin.params.vector) < 1e-12
+    assert history.epochs == 3 and history.updates == 9 and len(history.clipped) == 9
+
+
+def test_same_seed_same_run() -> None:
+    runs = []
+    for seed in (1, 1, 2):
+        model, arguments = data()
+        runs.append((sr.fit(model, **arguments, epochs=2, seed=seed).loss, model.params.vector.copy()))
+    assert runs[0][0] == runs[1][0] and (runs[0][1] == runs[1][1]).all()
+    assert runs[0][0] != runs[2][0]
+
+
+def test_resume_goes_on_as_if_it_had_never_stopped() -> None:
+    whole, arguments = data()
+    halves, _ = data()
+    expected = sr.fit(whole, **arguments, epochs=5)
+    first = sr.fit(halves, **arguments, epochs=2)
+    second = sr.fit(halves, **arguments, epochs=3, resume=first)
+    assert second.loss == expected.loss and second.grad_norm == expected.grad_norm
+    assert (halves.params.vector == whole.params.vector).all()
+    assert second.flow.updates == expected.flow.updates and first.epochs == 2  # the first history is left alone
+    fresh = sr.fit(halves, **arguments, epochs=1)
+    assert fresh.epochs == 1 and fresh.updates == 3
+
+
+def test_history_records_norms_before_clipping_and_the_flow() -> None:
+    model, arguments = data()
+    free, _ = data()
+    expected = free.loss_and_grads(arguments["x"], arguments["target"])
+    history = sr.fit(model, **{**arguments, "batch_size": ROWS}, epochs=1, clip_norm=1e-3)
+    assert history.grad_norm[0] == pytest.approx(sr.global_norm(expected.grads), rel=1e-12) and history.clipped == [
+        True
+    ]
+    # The rows are shuffled, which the norms over the batch do not see.
+    assert difference(history.flow.norms[0], expected.flow.norms) < 1e-12
+    assert history.flow.batch_rows == [ROWS]
+    rms = np.sqrt((expected.flow.per_sample**2).mean(axis=0))
+    assert difference(history.flow.per_sample[0], rms) < 1e-12
+    assert len(sr.fit(model, **arguments, epochs=1, track=None).flow) == 0
+
+
+@pytest.mark.parametrize("limit", [1e-3, 1e3])
+def test_clipping_by_norm_and_by_value(limit: float) -> None:
+    for option in ("clip_norm", "clip_value"):
+        model, arguments = data()
+        before = model.params.vector.copy()
+        grads = model.loss_and_grads(arguments["x"], arguments["target"]).grads
+        if option == "clip_norm":
+            sr.clip_by_global_norm(grads, limit)
+        else:
+            sr.clip_by_value(grads, limit)
+        options = {**arguments, "batch_size": ROWS, option: limit}
+        history = sr.fit(model, **options, epochs=1, optimizer=sr.SGD(1.0))
+        assert difference(before - model.params.vector, grads.vector) < 1e-9
+        assert history.clipped == [limit < 1]
+
+
+def test_flow_record_is_thinned_evenly_and_bounded() -> None:
+    record = FlowRecord()
+    for update in range(1, 10_001):
+        record.add(update, np.array([float(update), 0.0]), 4)
+        assert len(record) <= MAX_FLOW_ROWS
+    gaps = set(np.diff(record.updates))
+    assert len(record) > MAX_FLOW_ROWS // 2 and len(gaps) == 1 and record.updates[0] == 1
+    assert record.updates[-1] > 10_000 - gaps.pop()
+    assert (record.norms[:, 0] == record.updates).all()
+
+
+def test_validation_follows_every_epoch() -> None:
+    model, arguments = data()
+    held_out = make_batch(model, "last", padded=True, rows=13, seed=9)
+    del held_out["h0"]
+    losses = []
+    history = sr.fit(
+        model,
+        **arguments,
+        epochs=3,
+        validation=held_out,
+        callbacks=[lambda m, h: losses.append(m.loss(**held_out))],
+    )
+    assert history.val_loss == pytest.approx(losses, rel=1e-12) and len(losses) == 3
+    pair = sr.fit(model, **arguments, epochs=1, validation=(arguments["x"], arguments["target"]))
+    assert pair.val_loss[0] == pytest.approx(model.loss(arguments["x"], arguments["target"]), rel=1e-12)
+
+
+class Windows:
+    """A batch source: windows of a long series."""
+
+    def __init__(self, series: np.ndarray, T: int) -> None:
+        self.series, self.T = series, T
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.series) - self.T
+
+    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.asked.extend(rows)
+        at = rows[:, None] + np.arange(self.T)
+        return self.series[at][..., None], self.series[at + 1][..., None]
+
+
+def test_a_batch_source_is_asked_for_every_row_once_an_epoch() -> None:
+    source = Windows(np.sin(np.arange(60) * 0.3), 9)
+    everything = source.gather(np.arange(len(source)))
+    by_source, by_array = (sr.VanillaRNN(1, 5, 1, backend="numpy") for _ in range(2))
+    source.asked.clear()
+    a = sr.fit(by_source, source, epochs=2, progress=False)
+    b = sr.fit(by_array, *everything, epochs=2, progress=False)
+    assert a.loss == b.loss and (by_source.params.vector == by_array.params.vector).all()
+    assert sorted(source.asked) == sorted([*range(51), *range(51)])
+
+
+# Stopping.
+
+
+def test_early_stopping_restores_the_best_weights() -> None:
+    model, arguments = data()
+    seen: list[np.ndarray] = []
+    stop = sr.EarlyStopping(patience=3)
+    history = sr.fit(
+        model,
+        **arguments,
+        epochs=200,
+        optimizer=sr.Adam(0.1),
+        validation=make_validation(model),
+        callbacks=[lambda m, h: seen.append(m.params.vector.copy()), stop],
+    )
+    best = int(np.argmin(history.val_loss))
+    assert history.epochs == best + 1 + 3 < 200
+    assert stop.best_epoch == best + 1 and stop.best == history.val_loss[best]
+    assert (model.params.vector == seen[best]).all() and not (seen[best] == seen[-1]).all()
+
+
+def make_validation(model: sr.SequenceModel) -> tuple[Any, Any]:
+    """Noise that training on other noise cannot predict."""
+    batch = make_batch(model, rows=9, seed=77)
+    return batch["x"], batch["target"]
+
+
+def test_a_callback_that_returns_true_ends_training() -> None:
+    model, arguments = data()
+    assert sr.fit(model, **arguments, epochs=9, callbacks=[lambda m, h: h.epochs == 2]).epochs == 2
+
+
+def test_ctrl_c_keeps_the_history_so_far(capsys: pytest.CaptureFixture[str]) -> None:
+    model, arguments = data()
+
+    def interrupt(model: sr.SequenceModel, history: sr.History) -> None:
+        if history.epochs == 2:
+            _thread.interrupt_main()
+
+    history = sr.fit(model, **arguments, epochs=1000, callbacks=[interrupt])
+    assert history.interrupted and 2 <= history.epochs < 1000 and "interrupted" in repr(history)
+    assert "history so far is kept" in capsys.readouterr().err
+    assert not sr.fit(model, **arguments, epochs=1, resume=history).interrupted
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_weights() -> None:
+    model, arguments = data()
+    after_one, _ = data()
+    sr.fit(after_one, **{**arguments, "batch_size": ROWS}, epochs=1, optimizer=sr.SGD(1e200))
+    with pytest.raises(sr.NonFiniteError, match="update 2: the loss is inf; the largest output") as caught:
+        sr.fit(model, **{**arguments, "batch_size": ROWS}, epochs=5, optimizer=sr.SGD(1e200))
+    error = caught.value
+    assert (error.update, error.tensor) == (2, "loss") and error.history.updates == 1
+    assert (model.params.vector == after_one.params.vector).all()
+    assert "clip_norm" in str(error)
+
+
+def test_the_first_output_that_is_not_finite_is_named() -> None:
+    model, arguments = data()
+    model.params["W_hh"][:] = 0
+    model.params["W_xh"][:] = 0
+    model.params["W_xh"][0, 0] = 1e4  # h[0] follows the sign of x[..., 0]
+    model.params["W_hy"][:] = 1e308
+    model.params["b_h"][:] = 0
+    model.params["b_y"][:] = 1e308
+    x = np.full((ROWS, 7, D), -1.0)
+    x[4, 5, 0] = 1.0  # row 4 overflows at step 5 only
+    before = model.params.vector.copy()
+    with pytest.raises(sr.NonFiniteError, match="output y is not finite from time step 5 on") as caught:
+        sr.fit(model, x, np.zeros((ROWS, 7, O)), epochs=1, batch_size=ROWS, progress=False)
+    assert (caught.value.update, caught.value.tensor, caught.value.time_step) == (1, "y", 5)
+    assert (model.params.vector == before).all()
+
+
+def test_a_gradient_that_explodes_is_named_with_its_time_step() -> None:
+    model = sr.VanillaRNN(1, 2, 1, backend="numpy")
+    model.params.vector[:] = 0
+    model.params["W_hh"] = 1e80 * np.eye(2)  # h stays 0, and ∂L/∂h_t grows by 1e80 a step, going back
+    model.params["W_hy"] = np.ones((1, 2))
+    x, target = np.zeros((3, 6, 1)), np.ones((3, 1))
+    with pytest.raises(sr.NonFiniteError, match="∂L/∂h_t is not finite at time step 1 and before") as caught:
+        sr.fit(model, x, target, steps="last", epochs=1, progress=False)
+    assert (caught.value.tensor, caught.value.time_step) == ("h", 1)
+
+
+def test_an_update_that_is_not_finite_is_not_applied() -> None:
+    model, arguments = data()
+    arguments["target"] = arguments["target"] * 1e10
+    before = model.params.vector.copy()
+    with pytest.raises(sr.NonFiniteError, match="the step of W_xh is not finite") as caught:
+        sr.fit(model, **arguments, epochs=1, optimizer=sr.SGD(1e308))
+    assert caught.value.tensor == "W_xh" and (model.params.vector == before).all()
+
+
+# The door.
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
+        ({"epochs": 2.5}, TypeError, "epochs must be an integer, got 2.5"),
+        ({"batch_size": -1}, ValueError, "batch_size must be at least 1"),
+        ({"clip_norm": 0}, ValueError, "clip_norm must be above 0, got 0"),
+        ({"clip_norm": -1.0}, ValueError, "clip_norm must be above 0"),
+        ({"clip_value": float("nan")}, ValueError, "clip_value must be above 0, got nan"),
+        ({"clip_norm": "1"}, TypeError, "clip_norm must be a number"),
+        ({"optimizer": "adam"}, TypeError, r"optimizer must be an object such as Adam\(1e-3\), got 'adam'"),
+        ({"track": "all"}, ValueError, 'track must be "norms" or None'),
+        ({"target": None}, TypeError, "fit needs a target"),
+        ({"steps": "first"}, ValueError, "steps='first' is not known"),
+        ({"x": np.zeros((ROWS, 7))}, ValueError, r"pass x\[..., None\]"),
+        ({"validation": np.zeros(3)}, TypeError, "validation must be"),
+        ({"validation": {"x": 1, "y": 2}}, ValueError, "a validation dict has x, target, steps and lengths"),
+        ({"validation": (np.zeros((2, 7, 9)), 0)}, ValueError, "x has 9 features"),
+    ],
+)
+def test_wrong_arguments_change_nothing(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    model, arguments = data()
+    before = model.params.vector.tobytes()
+    with pytest.raises(error, match=message):
+        sr.fit(model, **{**arguments, "epochs": 1, **change})
+    assert model.params.vector.tobytes() == before
+
+
+def test_resuming_with_another_optimizer_is_refused() -> None:
+    model, arguments = data()
+    history = sr.fit(model, **arguments, epochs=1, optimizer=sr.SGD(0.1))
+    with pytest.raises(ValueError, match="the history to resume used SGD, not Adam"):
+        sr.fit(model, **arguments, epochs=1, optimizer=sr.Adam(), resume=history)
+
+
+def test_progress_is_silent_when_not_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    model, arguments = data()
+    sr.fit(model, **{**arguments, "progress": True}, epochs=1)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_backend_learns_the_same(backend: str, dtype: str) -> None:
+    model, arguments = data()
+    same, _ = data()
+    model.to(backend, dtype)
+    history = sr.fit(model, **arguments, epochs=4)
+    expected = sr.fit(same, **arguments, epochs=4)
+    assert history.loss[-1] < history.loss[0]
+    assert model.params.vector.dtype == dtype
+    assert history.loss == pytest.approx(expected.loss, rel=1e-10 if dtype == "float64" else 1e-4)
