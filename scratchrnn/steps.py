@@ -69,6 +69,8 @@ def counted_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> Cou
             return Counted(index, None, N)
         if steps != "all":
             raise ValueError(f'steps={steps!r} is not known; use "all", "last" or a boolean mask (T,) or (N, T)')
+        if lengths is None:
+            return Counted(slice(None), None, N * T)
         chosen = np.ones((T, 1), dtype=bool)
     else:
         chosen = _mask(steps, T, N)

@@ -17,7 +17,7 @@ import numpy as np
 from .backends.arrays import to_numpy
 from .model import SequenceModel
 
-BLOCK = 1 << 20  # characters numbered at a time: bounds the working memory of `encode`
+BLOCK = 1 << 18  # characters numbered at a time: bounds the working memory of `encode`
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,7 @@ def naive_layer(layer: Any, params: Mapping[str, Any], x: Any, state: Any, lengt
     params = {symbol: array.tolist() for symbol, array in params.items()}
     rows, last = [], []
     for n in range(len(x)):
-        h = None if state is None else state[n].tolist()
+        h: Any = None if state is None else state[n].tolist()
         outputs = []
         for t in range(len(x[n])):
             if isinstance(layer, sr.Linear):
@@ -227,9 +227,13 @@ def reference_grads(model: sr.SequenceModel, batch: Mapping[str, Any], inputs: b
         moved = prepared._replace(x=x, states=states)
         return passes.block_loss(model._network, resolve("numpy"), model.params.like(vector), moved)[0]
 
+    def loss_by_state(below: Any, above: Any, state: Any) -> complex:
+        return loss(states=(*below, state, *above))
+
     grads = dict(model.params.like(complex_step(lambda v: loss(vector=v), model.params.vector)))
     for i, state in enumerate(prepared.states):
-        grads[f"h0[{i}]"] = complex_step(lambda s, i=i: loss(states=(*states[:i], s, *states[i + 1 :])), state)
+        below, above = states[:i], states[i + 1 :]
+        grads[f"h0[{i}]"] = complex_step(partial(loss_by_state, below, above), state)
     if inputs and prepared.x.ndim == 3:
         grads["x"] = complex_step(lambda x: loss(x=x), prepared.x).swapaxes(0, 1)
     return grads

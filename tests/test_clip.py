@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchrnn as sr
-from scratchrnn.gradients.clip import row_norms, vector_norm
+from scratchrnn.gradients.clip import row_norms, shrink, vector_norm
 
 DTYPES = [np.float32, np.float64]
 SHAPES = {"W": (2, 3), "b": (4,)}
@@ -137,6 +137,15 @@ def test_a_norm_within_the_limit_changes_nothing(form: Any, dtype: Any, limit: f
     assert g.tobytes() == before
     assert sr.clip_by_global_norm(form(g), sr.global_norm(g)) == sr.global_norm(g)
     assert g.tobytes() == before
+
+
+def test_shrink_says_whether_it_did(dtype: Any) -> None:
+    g = VALUES.astype(dtype)
+    assert shrink(g, 2.0, 2.0) is False
+    assert shrink(g, 1.9, 2.0) is False
+    np.testing.assert_array_equal(g, VALUES.astype(dtype))
+    assert shrink(g, 4.0, 2.0) is True
+    np.testing.assert_array_equal(g, VALUES.astype(dtype) / 2)
 
 
 def test_zero_gradients_stay_zero(form: Any, dtype: Any) -> None:

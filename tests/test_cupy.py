@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import types
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,11 @@ from helpers import (
 import scratchrnn as sr
 from scratchrnn import backends, checkpoint, door, losses, optimizers, parameters, steps
 from scratchrnn.backends.arrays import to_numpy
+from scratchrnn.commands import flow
 from scratchrnn.gradients import clip
 from scratchrnn.layers import rnn
+from scratchrnn.tasks import characters
+from scratchrnn.text import Vocabulary, sample
 
 OPTIMIZERS = [optimizers.SGD(0.05), optimizers.SGD(0.05, momentum=0.9), optimizers.Adagrad(0.05),
               optimizers.RMSProp(0.01), optimizers.Adam(0.01)]  # fmt: skip
@@ -88,8 +92,8 @@ def everything(result: Any) -> dict[str, Any]:
     arrays = all_grads(result) | {"loss": result.loss if hasattr(result.loss, "shape") else np.array(result.loss)}
     for i, state in enumerate(result.h_last if isinstance(result.h_last, tuple) else (result.h_last,)):
         arrays[f"h_last[{i}]"] = state
-    for i, flow in enumerate(result.flow.layers):
-        arrays |= {f"norms[{i}]": flow.norms, f"per_sample[{i}]": flow.per_sample, f"flushed[{i}]": flow.flushed}
+    for i, seen in enumerate(result.flow.layers):
+        arrays |= {f"norms[{i}]": seen.norms, f"per_sample[{i}]": seen.per_sample, f"flushed[{i}]": seen.flushed}
     return arrays
 
 
@@ -336,6 +340,23 @@ def test_check_gradients_sees_a_wrong_gradient_on_the_device(cupy: Any, monkeypa
     monkeypatch.setattr(model, "loss_and_grads", wrong, raising=False)
     report = sr.check_gradients(model, **make_batch(model))
     assert not report and "W_hh[2, 3]" in str(report)
+
+
+def test_text_is_scored_and_sampled(cupy: Any) -> None:
+    vocabulary = Vocabulary("abcde")
+    models = [sr.VanillaRNN(5, 8, 5, loss="cross_entropy", backend=backend) for backend in ("numpy", "cupy")]
+    ids = vocabulary.encode("abcdeabdce" * 3)
+    scores = [characters.metric(model, ids) for model in models]
+    assert scores[1] == pytest.approx(scores[0], rel=tolerance(cupy))
+    for mode in ("carried", "window"):
+        texts = [sample(model, vocabulary, "abc", 12, mode=mode) for model in models]
+        assert texts[0] == texts[1]
+
+
+def test_flow_command(cupy: Any) -> None:
+    options = {"batch_size": 3, "time": 9, "hidden_size": 6, "dtype": "float64", "seed": 0, "input_scale": 1.0}
+    curves = [flow.lag_norms(0.9, Namespace(**options, backend=backend)) for backend in ("numpy", "cupy")]
+    assert difference(curves[1], curves[0]) <= tolerance(cupy)
 
 
 def test_flow_is_drawn(cupy: Any) -> None:

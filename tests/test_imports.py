@@ -16,8 +16,9 @@ import scratchrnn
 PACKAGE = Path(scratchrnn.__file__).parent
 HEAVY = {"numba", "llvmlite", "cupy", "matplotlib", "tqdm", "torch", "scipy"}
 
-# From the ground up. A module imports from its own row and from those below it. A name stands for what is inside it too,
-# unless that has a row of its own; what is named nowhere (training, history, plots, tasks, …) stands above all but the top.
+# From the ground up. A module imports from its own row and from those below it. A name stands for what is inside it
+# too, unless that has a row of its own; what is named nowhere (training, history, plots, tasks, …) stands above all of
+# these.
 ROWS: list[set[str]] = [
     {"backends.arrays"},
     {"backends"},  # the switch, and where arrays live; what has twins comes later
@@ -25,9 +26,9 @@ ROWS: list[set[str]] = [
     {"gradients", "layers.initial"},
     {"layers", "losses", "steps", "optimizers"},
     {"backends.numba_twins", "door", "passes"},
-    {"model", "gradients.check"},
+    {"model", "gradients.check", "gradients.references"},
 ]
-TOP = {"cli", "__main__", ""}  # "" is the package itself
+TOP = {"cli", "__main__", ""}  # above even that; "" is the package itself
 
 
 def module_name(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from helpers import LENGTHS, D, H, N, O, T, assert_close, complex_step, differen
 import scratchrnn as sr
 from scratchrnn.layers.rnn import flush_subnormals
 
-LAYERS = {"rnn": sr.RNN(D, H), "linear": sr.Linear(H, O)}
+LAYERS: dict[str, Any] = {"rnn": sr.RNN(D, H), "linear": sr.Linear(H, O)}
 
 
 class Problem:
     """A layer with random parameters, inputs, and derivatives and directions of everything; all time-major."""
 
     def __init__(self, name: str, padded: bool = False, tokens: bool = False, dtype: Any = np.float64) -> None:
-        self.layer: Any = LAYERS[name]
+        self.layer = LAYERS[name]
         rng = np.random.default_rng(3)
 
         def normal(*shape: int, scale: float = 1.0) -> Any:
@@ -31,12 +32,13 @@ class Problem:
         if tokens:
             self.x = rng.integers(self.layer.input_size, size=(T, N))
         self.lengths = LENGTHS if padded else None
-        self.state, self.dstate, self.moved_state = (
-            [normal(*self.layer.state_shape(N)) for _ in range(3)] if self.layer.recurrent else [None] * 3
-        )
+        states: list[Any] = [None] * 3
+        if self.layer.recurrent:
+            states = [normal(*self.layer.state_shape(N)) for _ in range(3)]
+        self.state, self.dstate, self.moved_state = states
         self.dy = normal(T, N, self.layer.output_size)
         self.moved_params = {symbol: normal(*shape) for symbol, shape in shapes.items()}
-        self.moved_x = None if tokens else normal(T, N, self.layer.input_size)
+        self.moved_x: Any = None if tokens else normal(T, N, self.layer.input_size)
 
     def forward(self, params: Any = None, x: Any = None, state: Any = None) -> Any:
         """The layer's forward with some arguments replaced."""
@@ -83,9 +85,12 @@ def test_forward_is_the_naive_rewrite(problem: Problem) -> None:
 def test_backward_is_the_complex_step(problem: Problem) -> None:
     dx, dstate, grads, _ = problem.backward()
     z = problem.complex()
+
+    def functional_of_param(symbol: str, array: Any) -> Any:
+        return z.functional(params={**z.params, symbol: array})
+
     expected = {
-        symbol: complex_step(lambda a, s=symbol: z.functional(params={**z.params, s: a}), array)
-        for symbol, array in problem.params.items()
+        symbol: complex_step(partial(functional_of_param, symbol), array) for symbol, array in problem.params.items()
     }
     actual = dict(grads)
     if problem.x.ndim == 3:

@@ -118,6 +118,14 @@ def test_nan_in_a_counted_output_gives_a_nan_loss(loss: str) -> None:
     assert math.isnan(function(y, *rest)[0])
 
 
+def test_a_single_class_costs_nothing() -> None:
+    y, target = np.random.default_rng(0).normal(size=(T, N, 1)), np.zeros((T, N), int)
+    target[~MASK] = 99
+    loss, dy = scratchrnn.losses.softmax_cross_entropy(y, target, int(MASK.sum()), MASK)
+    assert loss == 0
+    assert not dy.any()
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shift", [0, -2e4])
 @pytest.mark.parametrize(

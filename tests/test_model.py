@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -233,6 +233,7 @@ def test_gradients_of_two_halves_are_those_of_one_run(backend: str) -> None:
 
     early = np.ascontiguousarray(x[:, :3].swapaxes(0, 1))
     _, _, trace = rnn.forward(model.params, early, h0)
+    dx: Any
     dx, dh0, grads, flow = rnn.backward(model.params, np.zeros((3, N, H)), trace, second.grads_h0)
     for symbol, gradient in second.grads.items():
         assert difference(gradient + grads.get(symbol, 0), whole.grads[symbol]) < 1e-12
@@ -279,22 +280,22 @@ def test_flow_is_the_derivative_by_each_state(loss: str, steps: str, backend: st
     h = model.forward(x, batch["h0"]).h
     r = model.loss_and_grads(**batch)
 
-    def entry(h_t: Any, t: int) -> Any:
+    def entry(t: int, h_t: Any) -> Any:
         y = h_t @ p["W_hy"].T + p["b_y"]
         at_t = target if steps == "last" else target[:, t]
         if loss == "mse":
             return ((y - at_t) ** 2).mean(axis=1).sum()
         return (np.log(np.exp(y).sum(axis=1)) - y[np.arange(N), at_t]).sum()
 
-    def from_here(h_t: Any, t: int) -> Any:
-        counted = [entry(h_t, t)]
+    def from_here(t: int, h_t: Any) -> Any:
+        counted = [entry(t, h_t)]
         for s in range(t + 1, T):
             h_t = np.tanh(h_t @ p["W_hh"].T + x[:, s] @ p["W_xh"].T + p["b_h"])
-            counted.append(entry(h_t, s))
+            counted.append(entry(s, h_t))
         return counted[-1] / N if steps == "last" else sum(counted) / (N * T)
 
     for t in range(T):
-        dh = complex_step(lambda h_t, t=t: from_here(h_t, t), h[:, t])
+        dh = complex_step(partial(from_here, t), h[:, t])
         assert r.flow.norms[t] == pytest.approx(np.linalg.norm(dh), rel=1e-12)
         np.testing.assert_allclose(r.flow.per_sample[:, t], N * np.linalg.norm(dh, axis=1), rtol=1e-12)
     assert r.flow.norms.shape == (T,)

@@ -58,7 +58,8 @@ class Twin:
 
     def forward(self, x: Any, states: Any, lengths: Any) -> tuple[Any, list[Any]]:
         """y (N, T, O) and the last states; rows with lengths go through as packed sequences."""
-        rnn, last = self.torch.nn.utils.rnn, []
+        rnn = self.torch.nn.utils.rnn
+        last: list[Any] = []
         for module in self.modules:
             if not isinstance(module, self.torch.nn.RNN):
                 x = module(x)

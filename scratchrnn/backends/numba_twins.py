@@ -31,7 +31,7 @@ import numpy as np
 from numba import njit
 from numba.core import event
 
-from .. import losses
+from .. import losses, optimizers
 from ..gradients import clip
 from ..layers import linear, rnn
 from .arrays import Array
@@ -39,6 +39,7 @@ from .arrays import Array
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 PANEL = 256  # columns of B that lie together
 DEPTH = 256  # rows of B in use at a time: with PANEL, what fits the second-level cache
+ONE = np.int64(1)  # a literal 1 would be a type of its own, and compile again
 
 
 # Compiling
@@ -96,16 +97,18 @@ class Announcement(event.Listener):
     def __init__(self) -> None:
         self._announced: set[str] = set()
 
-    def on_start(self, event: Any) -> None:
-        if event.data["dispatcher"].py_func.__module__ != __name__:
+    def on_start(self, started: Any) -> None:
+        if started.data["dispatcher"].py_func.__module__ != __name__:
             return  # someone else's function
-        dtype = next((str(t.dtype) for t in event.data["args"] if str(getattr(t, "dtype", "")).startswith("float")), "")
+        dtype = next(
+            (str(t.dtype) for t in started.data["args"] if str(getattr(t, "dtype", "")).startswith("float")), ""
+        )
         if dtype not in self._announced:
             self._announced.add(dtype)
             message = f"scratchrnn: compiling the Numba kernels for {dtype} (once; cached for the next run) …"
             print(message, file=sys.stderr, flush=True)
 
-    def on_end(self, event: Any) -> None:
+    def on_end(self, ended: Any) -> None:
         pass
 
 
@@ -177,32 +180,32 @@ def _multiply_add(C: Array, A: Array, row: int, step: int, B: Array) -> None:
 def _tanh(a: Array) -> None:
     """a ← tanh(a) in place, to about 6 units in the last place. a (M,).
 
-    Lambert's continued fraction tanh y = y / (1 + y²/(3 + y²/(5 + …))), cut after ten levels, is a ratio p / q of
-    polynomials with whole coefficients, exact to the last place for |y| ≤ 1.2. Four times tanh 2y = 2pq / (p² + q²)
-    carries it to |a| ≤ 19.1, where float64 has reached ±1. Doubling does not enlarge a relative error, and there are no
-    branches, so the loop runs in vectors. Comparisons with NaN are false, so it passes.
+    Lambert's continued fraction tanh y = y / (1 + y²/(3 + y²/(5 + …))), cut after six levels, is a ratio p / q of
+    polynomials with whole coefficients. Starting from y = a / 16, four times tanh 2y = 2pq / (p² + q²) leads to a.
+    Doubling never enlarges a relative error, and takes away what the cut leaves at the larger y: there tanh a is nearly
+    ±1, whatever tanh y is. Where the nearest number is ±1 the result is exactly that, so that 1 − h² is 0 there, as in
+    the text. There are no branches, so the loop runs in vectors. Comparisons with NaN are false, so it passes.
     """
     F = a.dtype.type
-    limit, one, two, sixteenth = F(19.1), F(1), F(2), F(1 / 16)
-    p1, p2 = F(91891800 / 654729075), F(2837835 / 654729075)
-    p3, p4 = F(25740 / 654729075), F(55 / 654729075)
-    q1, q2, q3 = F(310134825 / 654729075), F(18918900 / 654729075), F(315315 / 654729075)
-    q4, q5 = F(1485 / 654729075), F(1 / 654729075)
+    limit = F(19.1) if a.itemsize == 8 else F(9.02)
+    one, two, sixteenth = F(1), F(2), F(1 / 16)
+    p1, p2 = F(1260 / 10395), F(21 / 10395)
+    q1, q2, q3 = F(4725 / 10395), F(210 / 10395), F(1 / 10395)
     for i in range(a.size):
         x = a[i]
         x = limit if x > limit else x
         x = -limit if x < -limit else x
         y = x * sixteenth
         s = y * y
-        p = y * (one + s * (p1 + s * (p2 + s * (p3 + s * p4))))
-        q = one + s * (q1 + s * (q2 + s * (q3 + s * (q4 + s * q5))))
+        p = y * (one + s * (p1 + s * p2))
+        q = one + s * (q1 + s * (q2 + s * q3))
         p, q = two * p * q, p * p + q * q
         p, q = two * p * q, p * p + q * q
         p, q = two * p * q, p * p + q * q
         p, q = two * p * q, p * p + q * q
         h = p / q
-        h = one if h > one else h  # rounding may step over it
-        a[i] = -one if h < -one else h
+        h = one if (h > one) | (x >= limit) else h  # rounding may step over 1
+        a[i] = -one if (h < -one) | (x <= -limit) else h
 
 
 @helper
@@ -216,8 +219,7 @@ def _norm(a: Array) -> float:
     largest = 0.0
     for i in range(a.size):
         size = abs(np.float64(a[i]))
-        if not size <= largest:  # also NaN, which then stays
-            largest = size
+        largest = size if size > largest else largest  # a NaN is left to the sum below
     scale = largest if 0 < largest < np.inf else 1.0
     total = 0.0
     for i in range(a.size):
@@ -231,19 +233,13 @@ def _affine(Y: Array, X: Array, W: Array, b: Array) -> None:
     for i in range(Y.shape[0]):
         for j in range(Y.shape[1]):
             Y[i, j] = b[j]
-    _multiply_add(Y, X.reshape(-1), X.shape[1], 1, W)
+    _multiply_add(Y, X.reshape(-1), X.shape[1], ONE, W)
 
 
-def _product(C: Array, A: Array, B: Array) -> None:
-    """C = A · B. C (M, J), A (M, K), B (K, J) as panels."""
+def _product(C: Array, A: Array, row: int, step: int, B: Array) -> None:
+    """C = A · B. Arguments as `_multiply_add`: with row and step exchanged, a stored matrix is taken transposed."""
     C[:] = 0
-    _multiply_add(C, A.reshape(-1), A.shape[1], 1, B)
-
-
-def _transposed_product(C: Array, A: Array, B: Array) -> None:
-    """C = Aᵀ · B. C (M, J), A (K, M), B (K, J) as panels: a sum over all rows of A and B."""
-    C[:] = 0
-    _multiply_add(C, A.reshape(-1), 1, A.shape[1], B)
+    _multiply_add(C, A, row, step, B)
 
 
 def _column_sums(s: Array, A: Array) -> None:
@@ -269,7 +265,7 @@ def _states(h: Array, W: Array, valid: Array) -> None:
     W is W_hhᵀ as panels; valid (T, N), or (0, 0) where every row is T long.
     """
     for t in range(h.shape[0] - 1):
-        _multiply_add(h[t + 1], h[t].reshape(-1), h.shape[2], 1, W)
+        _multiply_add(h[t + 1], h[t].reshape(-1), h.shape[2], ONE, W)
         _tanh(h[t + 1].reshape(-1))
         if valid.size:
             for n in range(valid.shape[1]):
@@ -279,13 +275,21 @@ def _states(h: Array, W: Array, valid: Array) -> None:
 
 
 def _through_time(
-    da: Array, carried: Array, row_norms: Array, flushed: Array, dy: Array, h: Array, W: Array, valid: Array, tiny: Array
+    da: Array,
+    carried: Array,
+    row_norms: Array,
+    flushed: Array,
+    dy: Array,
+    h: Array,
+    W: Array,
+    valid: Array,
+    tiny: float,
 ) -> None:
     """∂L/∂a_t for all t, from the last step to the first.
 
-    carried (N, H) is what later steps hand back: ∂L/∂h_{T−1} at first, ∂L/∂h0 in the end. da, dy (T, N, H), h
-    (T + 1, N, H), W is W_hh as panels, valid as in `_states`, row_norms (T, N), flushed (T,). tiny (1,) is the smallest
-    normal number.
+    carried (N, H) is what later steps hand back: ∂L/∂h_{T−1} at first, ∂L/∂h0 in the end. da, dy (T, N, H);
+    h (T + 1, N, H); W is W_hh as panels; valid as in `_states`; row_norms (T, N); flushed (T,); tiny is the smallest
+    normal number of the dtype.
     """
     T, N, H = dy.shape
     zero, one = h.dtype.type(0), h.dtype.type(1)
@@ -296,7 +300,7 @@ def _through_time(
             subnormal = 0
             for j in range(H):
                 total = above[j] + d[j]
-                small = (total != zero) & (abs(total) < tiny[0])
+                small = (total != zero) & (abs(total) < tiny)
                 subnormal += small
                 total = zero if small else total
                 d[j] = total  # ∂L/∂h_t
@@ -307,10 +311,10 @@ def _through_time(
                 a[:] = 0  # the step is not there: ∂L/∂h_t goes back as it is
             else:
                 d[:] = 0
-        _multiply_add(carried, da[t].reshape(-1), H, 1, W)
+        _multiply_add(carried, da[t].reshape(-1), H, ONE, W)
 
 
-def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: Array) -> float:
+def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: float) -> float:
     """Σ (y − ŷ)² over the counted rows; dy = scale · (y − ŷ), 0 in the others. All (M, O); mask (M,), or (0,)."""
     total = 0.0
     for i in range(y.shape[0]):
@@ -320,7 +324,7 @@ def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: Array) -> float
         for o in range(y.shape[1]):
             error = y[i, o] - target[i, o]
             total += np.float64(error) * np.float64(error)
-            dy[i, o] = error * scale[0]
+            dy[i, o] = error * scale
     return total
 
 
@@ -355,9 +359,42 @@ def _whole_norm(a: Array) -> float:
     return _norm(a)
 
 
+def _momentum(delta: Array, grad: Array, m: Array, momentum: float, rate: float) -> None:
+    """m ← μ·m + g;  δ = η·m. All vectors (M,), here and below."""
+    for i in range(grad.size):
+        m[i] = momentum * m[i] + grad[i]
+        delta[i] = rate * m[i]
+
+
+def _rescaled(delta: Array, grad: Array, v: Array, keep: float, take: float, rate: float, eps: float) -> None:
+    """v ← keep·v + take·g²;  δ = η·g / (√v + ε)."""
+    for i in range(grad.size):
+        v[i] = keep * v[i] + take * (grad[i] * grad[i])
+        delta[i] = rate * grad[i] / (np.sqrt(v[i]) + eps)
+
+
+def _adam(
+    delta: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    keep_m: float,
+    take_m: float,
+    keep_v: float,
+    take_v: float,
+    rate: float,
+    correction: float,
+    eps: float,
+) -> None:
+    """m ← keep_m·m + take_m·g;  v ← keep_v·v + take_v·g²;  δ = rate·m / (√(v / correction) + ε)."""
+    for i in range(grad.size):
+        m[i] = keep_m * m[i] + take_m * grad[i]
+        v[i] = keep_v * v[i] + take_v * (grad[i] * grad[i])
+        delta[i] = rate * m[i] / (np.sqrt(v[i] / correction) + eps)
+
+
 affine = Kernel(_affine)
 product = Kernel(_product)
-transposed_product = Kernel(_transposed_product)
 column_sums = Kernel(_column_sums)
 scatter = Kernel(_scatter)
 states = Kernel(_states)
@@ -365,6 +402,9 @@ through_time = Kernel(_through_time)
 mse_sum = Kernel(_mse)
 cross_entropy_sum = Kernel(_cross_entropy)
 whole_norm = Kernel(_whole_norm)
+momentum_step = Kernel(_momentum)
+rescaled_step = Kernel(_rescaled)
+adam_step = Kernel(_adam)
 
 
 # Twins
@@ -387,9 +427,30 @@ def rows_of(a: Array) -> Array:
     return a.reshape(-1, a.shape[2])
 
 
+def product_of(A: Array, B: Array) -> Array:
+    """A · B. A (M, K), B (K, J)."""
+    C = np.empty((A.shape[0], B.shape[1]), A.dtype)
+    product(C, A.reshape(-1), A.shape[1], 1, panels(B))
+    return C
+
+
+def transposed_product_of(A: Array, B: Array) -> Array:
+    """Aᵀ · B, a sum over all rows. A (K, M), B (K, J)."""
+    C = np.empty((A.shape[1], B.shape[1]), A.dtype)
+    product(C, A.reshape(-1), 1, A.shape[1], panels(B))
+    return C
+
+
+def sum_of_rows(A: Array) -> Array:
+    """Σ over the rows, accumulated in float64. A (K, J)."""
+    s = np.empty(A.shape[1])
+    column_sums(s, A)
+    return s.astype(A.dtype)
+
+
 ALL_VALID = np.zeros((0, 0), dtype=bool)
 ALL_COUNT = np.zeros(0, dtype=bool)
-TINY = {np.dtype(dtype): np.array([np.finfo(dtype).tiny], dtype) for dtype in (np.float32, np.float64)}
+TINY = {np.dtype(dtype): np.finfo(dtype).tiny for dtype in (np.float32, np.float64)}
 
 
 def rnn_forward(
@@ -432,20 +493,13 @@ def rnn_backward(
     through_time(da, carried, row_norms, flushed, ready(dy), h, panels(W_hh), mask, TINY[dtype])
 
     rows = rows_of(da)
-    dW_hh, sums = np.empty((H, H), dtype), np.empty(H)
-    columns = np.empty((W_xh.shape[1], H), dtype)  # ∂L/∂W_xh, transposed: the longer sums run along H
-    transposed_product(dW_hh, rows, panels(rows_of(h[:-1])))
-    column_sums(sums, rows)
     if x.ndim == 2:
+        columns = np.empty((W_xh.shape[1], H), dtype)
         scatter(columns, x.reshape(-1), rows)
     else:
-        transposed_product(columns, rows_of(x), panels(rows))
-    grads = {"W_xh": columns.T, "W_hh": dW_hh, "b_h": sums.astype(dtype)}
-
-    dx = None
-    if inputs and x.ndim == 3:
-        dx = np.empty(x.shape, dtype)
-        product(rows_of(dx), rows, panels(W_xh))
+        columns = transposed_product_of(rows_of(x), rows)  # (∂L/∂W_xh)ᵀ: the inner loop runs along H, D may be 1
+    grads = {"W_xh": columns.T, "W_hh": transposed_product_of(rows, rows_of(h[:-1])), "b_h": sum_of_rows(rows)}
+    dx = product_of(rows, W_xh).reshape(x.shape) if inputs and x.ndim == 3 else None
     return dx, carried, grads, rnn.Flow(row_norms, flushed)
 
 
@@ -471,14 +525,8 @@ def linear_backward(
     """Twin of `layers.linear.backward`."""
     W_hy, h = params["W_hy"], trace.h
     rows = rows_of(ready(dy))
-    dW_hy, sums = np.empty(W_hy.shape, W_hy.dtype), np.empty(len(W_hy))
-    transposed_product(dW_hy, rows, panels(rows_of(h)))
-    column_sums(sums, rows)
-    dh = None
-    if inputs:
-        dh = np.empty(h.shape, W_hy.dtype)
-        product(rows_of(dh), rows, panels(W_hy))
-    return dh, None, {"W_hy": dW_hy, "b_y": sums.astype(W_hy.dtype)}, None
+    grads = {"W_hy": transposed_product_of(rows, rows_of(h)), "b_y": sum_of_rows(rows)}
+    return product_of(rows, W_hy).reshape(h.shape) if inputs else None, None, grads, None
 
 
 def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Any, Array]:
@@ -486,8 +534,7 @@ def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple
     outputs = count * y.shape[2]
     dy = np.empty(y.shape, y.dtype)
     counted = ALL_COUNT if mask is None else ready(mask).reshape(-1)
-    scale = np.array([2 / outputs], y.dtype)
-    total = mse_sum(rows_of(dy), rows_of(ready(y)), rows_of(ready(target)), counted, scale)
+    total = mse_sum(rows_of(dy), rows_of(ready(y)), rows_of(ready(target)), counted, y.dtype.type(2 / outputs))
     return np.float64(total / outputs), dy
 
 
@@ -504,6 +551,50 @@ def vector_norm(vector: Array) -> Any:
     return np.float64(whole_norm(ready(vector)))
 
 
+def sgd(
+    delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, momentum: float
+) -> None:
+    """Twin of `optimizers.sgd`."""
+    F = grad.dtype.type
+    if momentum:
+        momentum_step(delta, ready(grad), moments["m"], F(momentum), F(learning_rate))
+    else:
+        np.multiply(grad, F(learning_rate), out=delta)
+
+
+def adagrad(
+    delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, eps: float
+) -> None:
+    """Twin of `optimizers.adagrad`."""
+    F = grad.dtype.type
+    rescaled_step(delta, ready(grad), moments["v"], F(1), F(1), F(learning_rate), F(eps))
+
+
+def rmsprop(
+    delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, decay: float, eps: float
+) -> None:
+    """Twin of `optimizers.rmsprop`."""
+    F = grad.dtype.type
+    rescaled_step(delta, ready(grad), moments["v"], F(decay), F(1 - decay), F(learning_rate), F(eps))
+
+
+def adam(
+    delta: Array,
+    grad: Array,
+    moments: optimizers.Moments,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    """Twin of `optimizers.adam`."""
+    F = grad.dtype.type
+    rate, correction = learning_rate / (1 - beta1**step), 1 - beta2**step
+    decays = F(beta1), F(1 - beta1), F(beta2), F(1 - beta2)
+    adam_step(delta, ready(grad), moments["m"], moments["v"], *decays, F(rate), F(correction), F(eps))
+
+
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     rnn.forward: rnn_forward,
     rnn.backward: rnn_backward,
@@ -512,4 +603,8 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
     clip.vector_norm: vector_norm,
+    optimizers.sgd: sgd,
+    optimizers.adagrad: adagrad,
+    optimizers.rmsprop: rmsprop,
+    optimizers.adam: adam,
 }

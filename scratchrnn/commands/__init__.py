@@ -1,1 +1,1 @@
-"""The commands of `scratchrnn`, one file each: `add` tells argparse about it, `run` does it and returns an exit code."""
+"""The commands of `scratchrnn`, one file each: `add` declares its options, `run` does it and returns an exit code."""

@@ -13,6 +13,7 @@ from ..gradients.check import check_gradients
 from ..losses import LOSSES
 from ..model import SequenceModel, VanillaRNN
 from . import options
+from .flow import set_spectral_radius
 
 EPILOG = """\
 Analytic gradients are set against finite differences, the complex step and the adjoint test, tensor by tensor. Exit
@@ -43,9 +44,13 @@ def add(commands: Any) -> None:
     group.add_argument("--steps", choices=["all", "last"], default="all", help="steps whose outputs count")
     group = parser.add_argument_group("the check")
     group.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of weights, batch and directions")
-    group.add_argument("--tolerance", type=options.positive, metavar="X", help="of every method, relative to a tensor's norm")
+    group.add_argument(
+        "--tolerance", type=options.positive, metavar="X", help="of every method, relative to a tensor's norm"
+    )
     options.add_machine(parser, dtype=None)
-    parser.add_argument("--dtype", choices=["float64", "float32"], help="precision (default: the saved one, or float64)")
+    parser.add_argument(
+        "--dtype", choices=["float64", "float32"], help="precision (default: the saved one, or float64)"
+    )
     parser.set_defaults(parser=parser)
 
 
@@ -57,7 +62,9 @@ def run(arguments: Namespace) -> int:
     else:
         given = [name for name in (*SIZES, "loss", "spectral_radius") if getattr(arguments, name) is not None]
         if given:
-            arguments.parser.error(f"--{given[0].replace('_', '-')} is for a new network, and --model names a saved one")
+            arguments.parser.error(
+                f"--{given[0].replace('_', '-')} is for a new network, and --model names a saved one"
+            )
         checkpoint = read(arguments.model, backend=arguments.backend)
         model, tokens = checkpoint.model.to(None, arguments.dtype), "vocabulary" in checkpoint.extra
     x, target = _batch(model, arguments, tokens)
@@ -80,12 +87,6 @@ def _new(arguments: Namespace) -> SequenceModel:
     if arguments.spectral_radius is not None:
         set_spectral_radius(model, arguments.spectral_radius)
     return model
-
-
-def set_spectral_radius(model: VanillaRNN, radius: float) -> None:
-    """Scale W_hh so that its largest eigenvalue has this absolute value."""
-    W_hh = np.asarray(model.params["W_hh"])
-    model.params["W_hh"] = W_hh * (radius / np.abs(np.linalg.eigvals(W_hh)).max())
 
 
 def _batch(model: SequenceModel, arguments: Namespace, tokens: bool) -> tuple[Any, Any]:

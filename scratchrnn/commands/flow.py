@@ -10,12 +10,11 @@ import numpy as np
 from ..backends.arrays import to_numpy
 from ..model import VanillaRNN
 from . import options, output
-from .check import set_spectral_radius
 
 EPILOG = """\
-The loss looks at the last step only. On the way back to step t its gradient is multiplied T − 1 − t times by W_hhᵀ and by
-1 − h² ≤ 1 (tanh′), so the spectral radius of W_hh decides whether it vanishes or explodes. The network is untrained,
-inputs are N(0, scale²); norms are per sample, the median over sequences.
+The loss looks at the last step only. On the way back to step t its gradient is multiplied T − 1 − t times by W_hhᵀ
+and by 1 − h² ≤ 1 (tanh′), so the spectral radius of W_hh decides whether it vanishes or explodes. The network is
+untrained, inputs are N(0, scale²); norms are per sample, the median over sequences.
 
 examples:
   scratchrnn flow
@@ -34,7 +33,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--time", type=options.count, default=100, metavar="T", help="time steps")
     parser.add_argument("--hidden-size", type=options.count, default=64, metavar="H", help="hidden units")
     parser.add_argument("--batch-size", type=options.count, default=16, metavar="N", help="sequences")
-    parser.add_argument("--input-scale", type=options.not_negative, default=1.0, metavar="X", help="spread of the inputs")
+    parser.add_argument(
+        "--input-scale", type=options.not_negative, default=1.0, metavar="X", help="spread of the inputs"
+    )
     parser.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of weights and inputs")
     options.add_out(parser, "flow-output")
     options.add_machine(parser)
@@ -66,6 +67,12 @@ def lag_norms(radius: float, arguments: Namespace) -> np.ndarray:
     x = rng.normal(0, arguments.input_scale, (N, T, 1))
     flow = model.loss_and_grads(x, rng.normal(size=(N, 1)), steps="last").flow
     return np.median(to_numpy(flow.per_sample), axis=0)[::-1]
+
+
+def set_spectral_radius(model: VanillaRNN, radius: float) -> None:
+    """Scale W_hh so that its largest eigenvalue has this absolute value."""
+    W_hh = to_numpy(model.params["W_hh"])
+    model.params["W_hh"] = W_hh * (radius / np.abs(np.linalg.eigvals(W_hh)).max())
 
 
 def table(curves: dict[float, np.ndarray]) -> str:

@@ -71,16 +71,39 @@ def add_machine(parser: argparse.ArgumentParser, dtype: str | None = "float64") 
 
 
 def add_training(
-    parser: argparse.ArgumentParser, *, hidden: int, epochs: int, batch: int, rate: float, clip: float | None = None
+    parser: argparse.ArgumentParser,
+    *,
+    hidden: int,
+    epochs: int | None,
+    clip: float | None = None,
+    epochs_help: str = "",
 ) -> None:
-    """Sizes of the network and of the training run."""
+    """Sizes of the network and of the training run, and the update rule."""
     group = parser.add_argument_group("training")
     group.add_argument("--hidden-size", type=count, default=hidden, metavar="H", help="hidden units")
-    group.add_argument("--epochs", type=count, default=epochs, metavar="N", help="passes over the data")
-    group.add_argument("--batch-size", type=count, default=batch, metavar="N", help="sequences per update")
-    group.add_argument("--learning-rate", type=positive, default=rate, metavar="X", help="step size")
-    group.add_argument("--clip-norm", type=positive, default=clip, metavar="X", help="limit of the global gradient norm")
+    group.add_argument("--epochs", type=count, default=epochs, metavar="N", help="passes over the data" + epochs_help)
+    group.add_argument("--batch-size", type=count, default=32, metavar="N", help="sequences per update")
+    group.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adam", help="update rule")
+    group.add_argument("--learning-rate", type=positive, default=0.01, metavar="X", help="its step size")
+    group.add_argument("--momentum", type=not_negative, metavar="X", help="of sgd (default: 0)")
+    group.add_argument(
+        "--clip-norm", type=positive, default=clip, metavar="X", help="limit of the global gradient norm"
+    )
+    group.add_argument("--clip-value", type=positive, metavar="X", help="limit of every entry of a gradient")
     group.add_argument("--seed", type=seed, default=0, metavar="N", help="of the initial weights and the shuffling")
+    parser.set_defaults(parser=parser)
+
+
+def training(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of `add_training`, `add_quiet` and `add_machine` as the tasks' `train` functions take them."""
+    hyper = {"learning_rate": arguments.learning_rate}
+    if arguments.momentum is not None:
+        if arguments.optimizer != "sgd":
+            arguments.parser.error(f"--momentum is for --optimizer sgd, not {arguments.optimizer}")
+        hyper["momentum"] = arguments.momentum
+    names = ("hidden_size", "epochs", "batch_size", "clip_norm", "clip_value", "seed", "backend", "dtype")
+    settings = {name: getattr(arguments, name) for name in names}
+    return settings | {"optimizer": OPTIMIZERS[arguments.optimizer](**hyper), "progress": not arguments.quiet}
 
 
 def add_out(parser: argparse.ArgumentParser, default: str) -> None:

@@ -20,13 +20,13 @@ def prepare(out: Path) -> None:
 
 
 def history_pictures(history: History, out: Path, *, loss: str, clip_norm: float | None = None) -> Files:
-    """loss.png and gradients.png, each where there is something to draw. `loss` names it, with its unit."""
+    """loss.png and gradients.png, each where there is something to draw. `loss` names the loss, with its unit."""
     from .. import plots
 
     files = {}
     if history.loss:
         figure = plots.new_figure(7, 4)
-        plots.plot_loss(history, figure.subplots()).set_ylabel(loss)
+        plots.plot_loss(history, figure.subplots(), validation="held out").set_ylabel(loss)
         figure.savefig(out / "loss.png")
         files["loss.png"] = f"{loss} per epoch"
     if history.grad_norm:
@@ -54,10 +54,11 @@ def sine_files(result: sine.Trained, out: Path, clip_norm: float | None = None) 
 def training_rows(history: History, seconds: float) -> list[tuple[str, str]]:
     """What any training run says about itself."""
     rows = [("trained", f"{history.epochs} epochs, {history.updates} updates in {seconds:.1f} s")]
-    if history.grad_norm:
-        norms = history.grad_norm
+    norms = history.grad_norm
+    if norms:
         clipped = f"; clipped in {sum(history.clipped)} updates" if any(history.clipped) else ""
-        rows.append(("gradient norm", f"{norms[0]:.3g} at first, {norms[-1]:.3g} at last, {max(norms):.3g} at most" + clipped))
+        norm = f"{norms[0]:.3g} at first, {norms[-1]:.3g} at last, {max(norms):.3g} at most{clipped}"
+        rows.append(("gradient norm", norm))
     return rows
 
 

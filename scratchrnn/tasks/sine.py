@@ -5,7 +5,7 @@ The wave is sin(0.1·i), i = 0 … 999. Its 950 windows keep their order; the fi
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 

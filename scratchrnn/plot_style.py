@@ -1,0 +1,139 @@
+"""How the pictures of this package look: colours, labels, log axes that survive 1e±300, notes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"  # Okabe and Ito 2008
+GREY = "#777777"
+GUIDE = "_guide"  # label of a line that the limits of an axis pass over; the underscore keeps it out of a legend
+
+
+def style(ax: Axes, title: str, xlabel: str, ylabel: str, grid: bool = True) -> None:
+    """Title at the left, labels, no frame at the top and the right, a faint grid."""
+    ax.set_title(title, loc="left", fontsize="large")
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    if grid:
+        ax.grid(True, color=GREY, alpha=0.25, linewidth=0.6)
+        ax.set_axisbelow(True)
+
+
+def positive(values: Any) -> tuple[np.ndarray, int]:
+    """The values with NaN where a log scale has no place for them, and how many of them were exactly 0.
+
+    No place is at 0, at infinity, and above 1e300, where matplotlib's own arithmetic overflows.
+    """
+    values = np.asarray(values, dtype=float)
+    return np.where((values > 0) & (values < 1e300), values, np.nan), int((values == 0).sum())
+
+
+def quantiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least, middle and greatest of each column (N, T) → three (T,), passing over NaN; NaN where nothing is left."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    count = np.isfinite(values).sum(axis=0)  # (T,)
+    columns = np.arange(values.shape[1])
+    last = np.maximum(count - 1, 0)
+    middle = np.sqrt(ordered[last // 2, columns]) * np.sqrt(ordered[(last + 1) // 2, columns])  # geometric: log scale
+    return ordered[0], middle, ordered[last, columns]
+
+
+def marker(values: Any) -> str:
+    """A dot for values that no line would show: a single one."""
+    return "o" if np.isfinite(values).sum() == 1 else ""
+
+
+class Decades(LogLocator):
+    """Powers of ten, few however wide the range, and none that a float cannot hold."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Of matplotlib's ticks those that exist."""
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            ticks = np.asarray(super().tick_values(vmin, vmax))
+        return ticks[(ticks > 0) & np.isfinite(ticks)]
+
+
+def log(ax: Axes, which: Literal["x", "y"], *more: np.ndarray) -> None:
+    """A log scale on one axis that holds every line but the guides, and `more`.
+
+    Set by hand: matplotlib's own margin overflows where a gradient explodes to 1e300.
+    """
+    lines = [line for line in ax.lines if line.get_label() != GUIDE]
+    values = [np.asarray(line.get_xdata() if which == "x" else line.get_ydata(), float) for line in lines]
+    everything = np.concatenate([v.reshape(-1) for v in (*values, *more)])
+    finite = everything[np.isfinite(everything) & (everything > 0)]
+    low, high = (np.log10(finite.min()), np.log10(finite.max())) if len(finite) else (-1.0, 1.0)
+    margin = max(0.05 * (high - low), 0.03)
+    limits = 10 ** max(low - margin, -307.0), 10 ** min(high + margin, 308.0)
+    (ax.set_xlim if which == "x" else ax.set_ylim)(limits)
+    (ax.set_xscale if which == "x" else ax.set_yscale)("log")
+    decades(ax.xaxis if which == "x" else ax.yaxis, high - low, numticks=5 if which == "x" else 8)
+
+
+def decades(axis: Any, width: float, numticks: int) -> None:
+    """Ticks of a log axis that is `width` decades wide: powers of ten, or plain numbers where there would be too few."""
+    axis.set_minor_formatter(NullFormatter())
+    if width > 2:
+        axis.set_major_locator(Decades(numticks=numticks))
+        if width > 8:
+            axis.set_minor_locator(NullLocator())
+        return
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if width > 0.6 else MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def integers(axis: Any) -> None:
+    """Ticks at whole numbers, as steps, epochs and updates are."""
+    axis.set_major_locator(MaxNLocator(integer=True, nbins="auto", steps=[1, 2, 5, 10], min_n_ticks=1))
+
+
+def colour_limits(values: np.ndarray) -> tuple[float, float, Literal["neither", "min", "max", "both"]]:
+    """The range of all finite values but the outermost 0.5 % at each end, and at which ends it leaves any out."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return 0.5, 2.0, "neither"
+    low, high = np.quantile(finite, (0.005, 0.995), method="nearest")
+    if np.log(high) - np.log(low) < 0.01:
+        low, high = low / 2, high * 2
+    low, high = np.clip((low, high), 1e-200, 1e200)  # matplotlib's colour bar reckons with high · (high / low)
+    low = max(low, high / 1e100)
+    below, above = finite.min() < low, finite.max() > high
+    return low, high, "both" if below and above else "min" if below else "max" if above else "neither"
+
+
+def around_one(radii: list[float]) -> list[Any]:
+    """Colours of sorted spectral radii: blue below 1, grey at 1, red above, stronger further away."""
+    below, above = [r for r in radii if r < 1], [r for r in radii if r > 1]
+    blues = mpl.colormaps["Blues"](np.linspace(0.95, 0.65, len(below)))
+    reds = mpl.colormaps["Oranges"](np.linspace(0.55, 0.95, len(above)))
+    return [*blues, *[GREY] * (len(radii) - len(below) - len(above)), *reds]
+
+
+def label_ends(ax: Axes, ends: list[tuple[int, float, str, Any]]) -> None:
+    """Write each curve's name at its end, pushed apart where they would overlap."""
+    low, high = np.log10(ax.get_ylim())
+    height = 0.0  # lowest place still free, as a fraction of the axes
+    for lag, value, text, colour in sorted(ends, key=lambda end: end[1]):
+        height = max(height, (np.log10(value) - low) / (high - low))
+        ax.annotate(
+            text,
+            (lag, height),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            annotation_clip=False,
+        )
+        height += 0.06
+
+
+def note(ax: Axes, text: str) -> None:
+    """A line below the label of the x axis, where no curve is."""
+    ax.set_xlabel(f"{ax.get_xlabel()}\n{text}")

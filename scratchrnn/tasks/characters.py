@@ -1,0 +1,208 @@
+"""The chapter's second program (文本处理示例:字符级语言模型): which character comes next, at every place of a text.
+
+The network is the plain one: VanillaRNN(V, H, V) on integer characters, cross-entropy at every step (many-to-many) over
+windows from a zero state. The last tenth of the text is held out; it is scored in one run, the state carried from its
+first character to its last. Losses are in nats per character; ln V is the loss of a model that knows nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backends.arrays import to_numpy
+from ..callbacks import Callback
+from ..history import History
+from ..losses import softmax_cross_entropy
+from ..model import SequenceModel, VanillaRNN
+from ..optimizers import Adam, Optimizer
+from ..text import Vocabulary, Windows, read_text
+from ..training import fit
+
+CHAPTER = Path(__file__).with_name("chapter.txt")
+CHUNK = 1 << 20  # numbers in the widest array that `metric` holds at a time
+UPDATES = 3000  # of the default settings, more or less: five epochs of 1 MB
+MAX_EPOCHS = 20  # more of them learn a short text by heart, and the held-out loss rises
+BY_HEART = 200  # epochs at most where nothing is held out: the chapter's number
+WINDOWS = 128  # windows overlap where a text has fewer side by side
+LAST_RATE = 0.05  # of the learning rate, which falls to this fraction of it
+
+
+class Characters(NamedTuple):
+    """A text as ids in the smallest integer type, and what the ids mean."""
+
+    vocabulary: Vocabulary  # of the whole text: no held-out character is unknown
+    train: np.ndarray  # (n,)
+    held_out: np.ndarray  # (n_held_out,): the end of the text
+
+
+class Trained(NamedTuple):
+    """What `train` returns."""
+
+    model: VanillaRNN
+    history: History  # loss and val_loss (over held-out windows from a zero state) after every epoch
+    data: Characters
+    held_out_loss: float | None  # nats per character after the last update; None where nothing is held out
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What the ids mean: `sample(trained.model, trained.vocabulary, …)`."""
+        return self.data.vocabulary
+
+    @property
+    def held_out_bits(self) -> float | None:
+        """The held-out loss in bits per character."""
+        return None if self.held_out_loss is None else self.held_out_loss / math.log(2)
+
+
+def data(
+    file: str | os.PathLike[str] | None = None, *, held_out: float | None = None, seq_length: int = 50
+) -> Characters:
+    """Read and number a text; raises what `read_text` raises, and ValueError where too little is left to train on.
+
+    file : any UTF-8 text; None is the chapter's.
+    held_out : fraction at the end of the text that is not trained on. None is a tenth, or nothing where a tenth makes
+    no window of seq_length, as with the chapter's 200 characters.
+
+    >>> chapter = data()
+    >>> len(chapter.vocabulary), len(chapter.train), len(chapter.held_out)
+    (31, 200, 0)
+    """
+    text = read_text(CHAPTER if file is None else file)
+    if held_out is None:
+        held_out = 0.1 if len(text) > 10 * (seq_length + 1) else 0.0
+    elif not 0 <= held_out < 1:
+        raise ValueError(f"held_out is a fraction of the text, from 0 to below 1, got {held_out}")
+    vocabulary = Vocabulary(text)
+    ids = vocabulary.encode(text, vocabulary.dtype)
+    split = len(ids) - round(held_out * len(ids))
+    if len(ids) - split == 1:
+        raise ValueError(f"held_out={held_out} of {len(ids)} characters is one: no next character to predict")
+    Windows(ids[:split], seq_length)  # says what is too short
+    return Characters(vocabulary, ids[:split], ids[split:])
+
+
+def metric(model: SequenceModel, ids: np.ndarray) -> float:
+    """The metric: mean cross-entropy, in nats, of each character of `ids` but the first, given all those before it.
+
+        L = −1/(n − 1) · Σ_t log p(ids[t + 1] | ids[0 … t])
+
+    One run from a zero state, in chunks: the state after one is the h0 of the next, so that memory does not grow.
+    """
+    count = len(ids) - 1
+    if count < 1:
+        raise ValueError(f"predicting the next character takes at least 2 characters, got {len(ids)}")
+    steps = max(1, CHUNK // max(layer.output_size for layer in model.layers))
+    loss, state = 0.0, None
+    for start in range(0, count, steps):
+        following = ids[start + 1 : start + 1 + steps].astype(np.int64)
+        out = model.forward(ids[None, start : start + len(following)], state)
+        state = out.h_last
+        loss += float(softmax_cross_entropy(to_numpy(out.y), following[None], count)[0])
+    return loss
+
+
+def train(
+    file: str | os.PathLike[str] | None = None,
+    *,
+    hidden_size: int = 128,
+    seq_length: int = 50,
+    epochs: int | None = None,
+    batch_size: int = 32,
+    optimizer: Optimizer | None = None,
+    clip_norm: float | None = 5.0,
+    clip_value: float | None = None,
+    held_out: float | None = None,
+    seconds: float | None = None,
+    backend: str | None = None,
+    dtype: str = "float32",
+    seed: int = 0,
+    progress: bool = True,
+    callbacks: Sequence[Callback | Callable[[SequenceModel, History], Any]] = (),
+) -> Trained:
+    """Train VanillaRNN(V, hidden_size, V) on the windows of a text.
+
+    Parameters
+    ----------
+    file, held_out : as `data`.
+    seq_length : characters in a window. Windows stand side by side; in a short text they overlap, so that there are
+    at least 128 of them where it has that many.
+    epochs : None is 5 for 1 MB, fewer for a longer text and more for a shorter one: about 3,000 updates, but at most 20
+    epochs, or 200, to learn the text by heart, where nothing is held out.
+    optimizer : None is Adam(0.01). The learning rate falls to a twentieth over the epochs, along half a cosine.
+    seconds : end training before the epoch that would not be over by then; one epoch always runs.
+
+    The rest as `fit`. Ctrl-C ends training early (`history.interrupted`). Raises as `data` and `fit` do.
+    """
+    characters = data(file, held_out=held_out, seq_length=seq_length)
+    V = len(characters.vocabulary)
+    hooks: list[Any] = [*callbacks] if seconds is None else [TimeLimit(seconds), *callbacks]
+    overlapping = max(1, (len(characters.train) - 1 - seq_length) // (WINDOWS - 1))
+    windows = Windows(characters.train, seq_length, min(seq_length, overlapping))
+    if epochs is None:
+        updates = math.ceil(len(windows) / batch_size)
+        epochs = min(MAX_EPOCHS if len(characters.held_out) else BY_HEART, math.ceil(UPDATES / updates))
+    validation = None
+    if len(characters.held_out):
+        validation = Windows(characters.held_out, min(seq_length, len(characters.held_out) - 1))
+
+    model = VanillaRNN(V, hidden_size, V, loss="cross_entropy", backend=backend, dtype=dtype, seed=seed)
+    history = fit(
+        model,
+        windows,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer or Adam(0.01),
+        clip_norm=clip_norm,
+        clip_value=clip_value,
+        validation=validation,
+        seed=seed,
+        progress=progress,
+        callbacks=[CosineDecay(epochs), *hooks],
+    )
+    held_out_loss = metric(model, characters.held_out) if len(characters.held_out) else None
+    return Trained(model, history, characters, held_out_loss)
+
+
+class CosineDecay(Callback):
+    """Let the learning rate fall over the epochs, along half a cosine, to `last` times what it was at first."""
+
+    def __init__(self, epochs: int, last: float = LAST_RATE) -> None:
+        self.epochs, self.last = epochs, last
+
+    def on_train_begin(self, model: SequenceModel, history: History) -> None:
+        """Remember the first learning rate, and where the run begins."""
+        self._first, self._done = history.optimizer.learning_rate, history.epochs
+
+    def on_epoch_end(self, model: SequenceModel, history: History) -> None:
+        """Set the learning rate of the next epoch."""
+        part = min(1.0, (history.epochs - self._done) / self.epochs)
+        factor = self.last + (1 - self.last) * (1 + math.cos(math.pi * part)) / 2
+        history.optimizer = replace(history.optimizer, learning_rate=self._first * factor)  # type: ignore[type-var]
+
+
+class TimeLimit(Callback):
+    """End training before the epoch that, taking as long as the longest so far, would not be over after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds > 0:
+            raise ValueError(f"seconds must be positive, got {seconds}")
+        self.seconds = seconds
+
+    def on_train_begin(self, model: SequenceModel, history: History) -> None:
+        """Start the clock."""
+        self._began = self._last = time.monotonic()
+        self._longest = 0.0
+
+    def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
+        """True when another epoch would be too much."""
+        now = time.monotonic()
+        self._longest, self._last = max(self._longest, now - self._last), now
+        return now - self._began + self._longest > self.seconds

@@ -1,0 +1,254 @@
+"""The pool of worker threads: order, errors, nesting, resizing, fork, exit; and models that run on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scratchrnn as sr
+from scratchrnn.backends import get_num_threads, threads
+from scratchrnn.backends.threads import Pool, usable_cores
+
+
+@pytest.fixture(params=[1, 2, 3])
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """A pool of one, two or three threads."""
+    pool = Pool(request.param)
+    yield pool
+    pool._close()
+
+
+@pytest.fixture(autouse=True)
+def restore_number_of_threads() -> Iterator[None]:
+    n = get_num_threads()
+    yield
+    sr.set_num_threads(n)
+
+
+def test_results_come_in_order(pool: Pool) -> None:
+    def slow_first(i: int) -> int:
+        time.sleep(0.01 if i == 0 else 0)
+        return i * i
+
+    for n in (0, 1, 2, 7):
+        assert pool.map(slow_first, range(n)) == [i * i for i in range(n)]
+
+
+def test_blocks_run_on_several_threads_the_caller_among_them() -> None:
+    pool = Pool(3)
+    meeting = threading.Barrier(3)  # passes only when three threads are inside at once
+
+    def meet(i: int) -> int:
+        meeting.wait(timeout=10)
+        return threading.get_ident()
+
+    for _ in range(3):
+        threads = pool.map(meet, range(3))
+        assert len(set(threads)) == 3 and threading.get_ident() in threads
+    assert len(pool._workers) == 2
+    pool._close()
+    assert pool.map(lambda i: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
+
+
+def test_a_pool_of_one_starts_no_thread() -> None:
+    pool = Pool(1)
+    before = threading.active_count()
+    assert pool.map(lambda i: threading.get_ident(), range(4)) == [threading.get_ident()] * 4
+    assert threading.active_count() == before
+
+
+def test_the_first_error_comes_through_and_stops_the_rest(pool: Pool) -> None:
+    started = []
+
+    def fail(i: int) -> None:
+        started.append(i)
+        time.sleep(0.005)
+        raise ValueError(f"block {i}")
+
+    with pytest.raises(ValueError, match="block 0"):
+        pool.map(fail, range(50))
+    assert len(started) <= pool.size
+    assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]  # the pool is as good as before
+
+
+def test_an_interrupt_comes_through(pool: Pool) -> None:
+    def interrupt(i: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.map(interrupt, range(4))
+
+
+def test_nested_use_ends(pool: Pool) -> None:
+    def inner(i: int) -> int:
+        time.sleep(0.001)
+        return i
+
+    assert pool.map(lambda i: sum(pool.map(inner, range(i))), range(6)) == [0, 0, 1, 3, 6, 10]
+
+
+def test_many_callers_share_the_workers(pool: Pool) -> None:
+    results: dict[int, list[int]] = {}
+
+    def call(k: int) -> None:
+        for _ in range(30):
+            results[k] = pool.map(lambda i: i + k, range(5))
+
+    callers = [threading.Thread(target=call, args=(k,)) for k in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=30)
+    assert results == {k: [i + k for i in range(5)] for k in range(4)}
+
+
+def test_resizing_lets_workers_go() -> None:
+    pool = Pool(4)
+    before = threading.active_count()
+    meeting = threading.Barrier(4)
+    pool.map(lambda i: meeting.wait(timeout=10), range(4))
+    assert threading.active_count() == before + 3
+    pool.resize(2)
+    for _ in range(200):
+        if threading.active_count() == before + 1:
+            break
+        time.sleep(0.01)
+    assert threading.active_count() == before + 1
+    assert pool.map(abs, range(9)) == list(range(9))
+    pool._close()
+
+
+def test_without_threads_the_caller_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the interpreter is shutting down, or the system has no thread left to give."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert Pool(3).map(lambda i: threading.get_ident(), range(4)) == [threading.get_ident()] * 4
+
+
+def test_numpy_error_handling_of_the_caller_holds_in_the_workers() -> None:
+    pool = Pool(3)
+    meeting = threading.Barrier(3)
+
+    def divide(i: int) -> Any:
+        meeting.wait(timeout=10)
+        return np.float64(1) / np.float64(0)
+
+    with np.errstate(divide="ignore"):
+        assert pool.map(divide, range(3)) == [np.inf] * 3
+    pool._close()
+
+
+def test_the_default_size_is_what_this_process_may_use() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+# Models on the pool.
+
+
+def problem(dtype: str = "float32") -> tuple[Any, dict[str, Any]]:
+    """A network with 40 rows: five blocks."""
+    rng = np.random.default_rng(3)
+    model = sr.VanillaRNN(3, 16, 2, backend="numba", dtype=dtype)
+    return model, {"x": rng.normal(size=(40, 30, 3)), "target": rng.normal(size=(40, 30, 2)), "inputs": True}
+
+
+def bits(result: Any) -> list[bytes]:
+    """Everything that `loss_and_grads` returned, to the bit."""
+    arrays = [result.grads.vector, result.grads_h0, result.grads_x, result.h_last, result.flow.per_sample]
+    return [np.float64(result.loss).tobytes(), *(array.tobytes() for array in arrays)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_are_bit_identical_for_any_number_of_threads(dtype: str) -> None:
+    model, batch = problem(dtype)
+    results = []
+    for n in (1, 2, 3):
+        sr.set_num_threads(n)
+        assert get_num_threads() == n
+        results += [bits(model.loss_and_grads(**batch)) for _ in range(5)]
+    assert all(result == results[0] for result in results)
+
+
+def test_two_python_threads_at_once_get_the_same_bits() -> None:
+    model, batch = problem()
+    sr.set_num_threads(3)
+    expected = bits(model.loss_and_grads(**batch))
+    same: list[bool] = []
+
+    def call() -> None:
+        same.extend(bits(model.loss_and_grads(**batch)) == expected for _ in range(20))
+
+    callers = [threading.Thread(target=call) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=60)
+    assert same == [True] * 40
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_computes_the_same() -> None:
+    """The child has none of the parent's workers; it must start its own."""
+    model, batch = problem()
+    sr.set_num_threads(3)
+    expected = bits(model.loss_and_grads(**batch))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads beside fork, as it should
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if bits(model.loss_and_grads(**batch)) == expected else 2
+            workers = threads.pool._workers
+            status += 0 if workers and all(worker.is_alive() for worker in workers) else 4
+        finally:
+            os._exit(status)
+    for _ in range(600):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert bits(model.loss_and_grads(**batch)) == expected
+
+
+EXIT = """
+import atexit, numpy as np, scratchrnn as sr
+sr.set_num_threads(3)
+model = sr.VanillaRNN(3, 8, 2, backend="numba", dtype="float32")
+batch = np.zeros((24, 5, 3)), np.zeros((24, 5, 2))
+def last():
+    print("at exit", model.loss(*batch) >= 0)
+{register}
+print("before", model.loss_and_grads(*batch).loss >= 0)
+"""
+
+
+@pytest.mark.parametrize("register", ["", "atexit.register(last)"])
+def test_the_interpreter_exits_cleanly(register: str) -> None:
+    """Also when a model is used by a function that runs at exit."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", EXIT.format(register=register)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:-1] == ["before True", *(["at exit True"] if register else [])]
+    assert not done.stderr or done.stderr.startswith("scratchrnn: compiling")

@@ -1,0 +1,411 @@
+"""Numba: every twin against its text, the whole model against NumPy, and what its kernels promise besides."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import all_grads, difference, make_batch, set_radius
+
+import scratchrnn as sr
+from scratchrnn import losses, optimizers
+from scratchrnn.backends import numba_twins
+from scratchrnn.backends.numba_backend import NumbaBackend
+from scratchrnn.gradients import clip
+from scratchrnn.layers import linear, rnn
+
+TWINS = numba_twins.TWINS
+DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
+TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against the text in float64
+
+# (N, T, D, H, O): distinct; smallest; odd; more columns than a panel; more rows in the sums than a tile.
+SHAPES = [(4, 7, 3, 6, 5), (1, 1, 1, 1, 1), (1, 9, 65, 33, 2), (3, 2, 5, 300, 7), (11, 25, 2, 9, 260), (5, 4, 9, 1, 3)]
+
+Case = tuple[str, tuple[Any, ...], dict[str, Any]]  # what it is, arguments, keyword arguments
+
+
+class Arrays:
+    """Arrays of one dtype from one source of randomness; float32 numbers, so that every dtype holds the same."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.rng = np.random.default_rng(5)
+        self.dtype = dtype
+
+    def __call__(self, *shape: int, scale: float = 1.0) -> Any:
+        return self.rng.normal(0, scale, shape).astype(np.float32).astype(self.dtype)
+
+
+def rnn_problems(new: Arrays) -> Iterator[tuple[str, dict[str, Any], Any, Any, Any]]:
+    """What it is, parameters, x, first state, lengths."""
+    for N, T, D, H, _ in SHAPES:
+        params = {"W_xh": new(H, D, scale=0.5), "W_hh": new(H, H, scale=H**-0.5), "b_h": new(H, scale=0.5)}
+        inputs = {"x": new(T, N, D), "tokens": new.rng.integers(D, size=(T, N))}
+        for name, x in inputs.items():
+            for lengths in (None, new.rng.integers(1, T + 1, size=N)):
+                yield f"{name} {(N, T, D, H)} lengths={lengths}", params, x, new(N, H, scale=0.5), lengths
+
+
+def rnn_forward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, state, lengths in rnn_problems(new):
+        yield name, (params, x, state), {"lengths": lengths}
+        yield f"{name}, zero state", (params, x, np.zeros_like(state)), {"lengths": lengths}
+
+
+def rnn_backward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, state, lengths in rnn_problems(new):
+        _, _, trace = rnn.forward(params, x, state, lengths=lengths)
+        dy = new(*trace.h[1:].shape)
+        for inputs in (True, False):
+            yield f"{name} inputs={inputs}", (params, dy, trace, new(*state.shape)), {"inputs": inputs}
+        yield f"{name}, zero dstate", (params, dy, trace, np.zeros_like(state)), {}
+        yield f"{name}, dstate alone", (params, np.zeros_like(dy), trace, new(*state.shape)), {}
+
+
+def linear_forward_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, _, H, O in SHAPES:
+        params = {"W_hy": new(O, H), "b_y": new(O)}
+        yield f"{(N, T, H, O)}", (params, new(T, N, H), None), {}
+        yield f"a view {(N, T, H, O)}", (params, new(N, T, H).swapaxes(0, 1), None), {}
+
+
+def linear_backward_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, _, H, O in SHAPES:
+        params = {"W_hy": new(O, H), "b_y": new(O)}
+        for inputs in (True, False):
+            trace = linear.Trace(new(T, N, H))
+            yield f"{(N, T, H, O)} inputs={inputs}", (params, new(T, N, O), trace, None), {"inputs": inputs}
+
+
+def masks(new: Arrays, T: int, N: int) -> Iterator[tuple[str, Any]]:
+    """No mask; one step of each row; half of the entries; half, cut from a wider mask."""
+    yield "all", None
+    yield "one step a row", np.arange(T)[:, None] == new.rng.integers(T, size=N)
+    wide = new.rng.random((T, 2 * N + 1)) < 0.5
+    yield "half", wide[:, :N].copy()
+    yield "half, a view", wide[:, 1 : N + 1]
+
+
+def mse_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, _, _, O in SHAPES:
+        for name, mask in masks(new, T, N):
+            target = new(T, N, O)
+            if mask is not None:
+                target[~mask] = np.nan
+            yield f"{(N, T, O)} {name}", (new(T, N, O), target, 3 * N * T, mask), {}
+
+
+def cross_entropy_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, _, _, O in SHAPES:
+        for name, mask in masks(new, T, N):
+            for scale in (1.0, 1e4):
+                target = new.rng.integers(O, size=(T, N))
+                if mask is not None:
+                    target[~mask] = -99
+                yield f"{(N, T, O)} {name} × {scale}", (new(T, N, O, scale=scale), target, 3 * N * T, mask), {}
+
+
+def vector_norm_cases(new: Arrays) -> Iterator[Case]:
+    scales = (1e-30, 1e30) if new.dtype == np.float32 else (1e-300, 1e-158, 1e155, 1e300)  # squares in part or all lost
+    small, large = scales[0], scales[-1]
+    for size in (1, 7, 1000):
+        for scale in (1.0, *scales):
+            yield f"{size} × {scale}", (new(size) * new.dtype.type(scale),), {}
+    yield "one large", (np.array([small, large, small], new.dtype),), {}
+    yield "zeros", (np.zeros(5, new.dtype),), {}
+    yield "subnormal", (np.full(3, np.finfo(new.dtype).smallest_subnormal, new.dtype),), {}
+    yield "nan", (np.array([1, np.nan, 2], new.dtype),), {}
+    yield "inf", (np.array([1, -np.inf, 2], new.dtype),), {}
+
+
+def optimizer_cases(optimizer: Any) -> Callable[[Arrays], Iterator[Case]]:
+    def cases(new: Arrays) -> Iterator[Case]:
+        for size in (1, 7, 100):
+            moments = {name: np.abs(new(size)) for name in optimizer.init(np.zeros(size))}
+            for step in (1, 2, 1000):
+                yield f"{size} step {step}", (np.empty(size, new.dtype), new(size), moments, step), vars(optimizer)
+
+    return cases
+
+
+def sgd_cases(new: Arrays) -> Iterator[Case]:
+    for optimizer in (optimizers.SGD(0.1), optimizers.SGD(0.1, momentum=0.7)):
+        yield from optimizer_cases(optimizer)(new)
+
+
+CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
+    rnn.forward: rnn_forward_cases,
+    rnn.backward: rnn_backward_cases,
+    linear.forward: linear_forward_cases,
+    linear.backward: linear_backward_cases,
+    losses.mse: mse_cases,
+    losses.softmax_cross_entropy: cross_entropy_cases,
+    clip.vector_norm: vector_norm_cases,
+    optimizers.sgd: sgd_cases,
+    optimizers.adagrad: optimizer_cases(optimizers.Adagrad(0.3, eps=1e-3)),
+    optimizers.rmsprop: optimizer_cases(optimizers.RMSProp(0.3, decay=0.8, eps=1e-3)),
+    optimizers.adam: optimizer_cases(optimizers.Adam(0.3, beta1=0.8, beta2=0.95, eps=1e-3)),
+}
+
+
+def converted(value: Any, to_float: Any) -> Any:
+    """A copy of arguments or results, however nested, with every float array in another dtype."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(converted(v, to_float) for v in value))
+    if isinstance(value, (tuple, list)):
+        return tuple(converted(v, to_float) for v in value)
+    if isinstance(value, dict):
+        return {name: converted(v, to_float) for name, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.astype(to_float) if value.dtype.kind == "f" else value.copy()
+    return value
+
+
+def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str) -> None:
+    """The twin's result has the text's types, shapes and dtypes, and the values that the text has in float64."""
+    assert type(actual) is type(text), f"{where}: {type(actual)}, expected {type(text)}"
+    if isinstance(text, dict):
+        assert list(actual) == list(text), where
+        actual, text, exact = list(actual.values()), list(text.values()), list(exact.values())
+    if isinstance(text, (tuple, list)):
+        assert len(actual) == len(text), where
+        for i, parts in enumerate(zip(actual, text, exact, strict=True)):
+            assert_same(*parts, tolerance, f"{where}[{i}]")
+    elif text is not None and not np.isscalar(text) or isinstance(text, np.generic):
+        assert (actual.dtype, actual.shape) == (text.dtype, text.shape), where
+        if actual.dtype.kind != "f":
+            assert np.array_equal(actual, text), where
+        elif np.isfinite(exact).all():
+            error = difference(actual, exact)
+            assert error <= tolerance, f"{where}: off by {error}"
+        else:
+            assert np.array_equal(actual, text, equal_nan=True), where
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("text", TWINS, ids=lambda text: f"{text.__module__.rpartition('.')[2]}.{text.__name__}")
+def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.dtype) -> None:
+    """Results, and what arguments hold afterwards; the reference is the text in float64."""
+    for name, args, options in CASES[text](Arrays(dtype)):
+        call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
+        call["exact"] = (converted(args, np.float64), converted(options, np.float64))
+        with np.errstate(all="ignore"):
+            result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
+        assert_same(result["twin"], result["text"], result["exact"], TOLERANCE[dtype], name)
+        assert_same(call["twin"], call["text"], call["exact"], TOLERANCE[dtype], f"arguments after {name}")
+
+
+# The whole model.
+
+
+def both(dtype: str, radius: float, hidden: int = 24, loss: str = "mse") -> tuple[Any, Any]:
+    """The same network on Numba, in the dtype, and on NumPy in float64; float32 weights, so that both hold the same."""
+    models = []
+    for backend, dt in (("numba", dtype), ("numpy", "float64")):
+        model = sr.VanillaRNN(5, hidden, 3, loss=loss, backend=backend, dtype=dt, seed=4)
+        model.params.vector[:] = np.random.default_rng(1).normal(0, 0.4, model.params.vector.size)
+        set_radius(model, radius)
+        model.params.vector[:] = model.params.vector.astype(np.float32)
+        models.append(model)
+    return models[0], models[1]
+
+
+@pytest.mark.parametrize("steps", ["all", "last"])
+@pytest.mark.parametrize("radius", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_long_sequences_agree_with_numpy(dtype: str, tolerance: float, radius: float, steps: str) -> None:
+    """T = 200. A tensor that float32 cannot hold is compared as zero."""
+    numba, numpy = both(dtype, radius)
+    batch = make_batch(numpy, steps, rows=20, time=200)
+    for name in ("x", "h0", "target"):
+        batch[name] = batch[name].astype(np.float32)
+    actual = numba.loss_and_grads(**batch, inputs=True)
+    expected = numpy.loss_and_grads(**batch, inputs=True)
+    assert actual.loss == pytest.approx(expected.loss, rel=tolerance)
+    tensors = {**all_grads(actual), "h_last": actual.h_last, "per_sample": actual.flow.per_sample}
+    for name, reference in {
+        **all_grads(expected),
+        "h_last": expected.h_last,
+        "per_sample": expected.flow.per_sample,
+    }.items():
+        if np.abs(reference).max() < np.finfo(dtype).tiny:
+            reference = np.zeros_like(reference)
+        error = difference(tensors[name], reference)
+        assert error <= tolerance, f"{name}: off by {error}"
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("steps", ["all", "last", "mask (T,)", "mask (N, T)"])
+def test_blocks_of_rows_agree_with_numpy(steps: str, padded: bool, loss: str) -> None:
+    numba, numpy = both("float64", 0.9, hidden=6, loss=loss)
+    batch = make_batch(numpy, steps, padded=padded, rows=26, time=9)
+    assert len(NumbaBackend().cut(26)) == 3
+    actual = numba.loss_and_grads(**batch, inputs=True)
+    expected = numpy.loss_and_grads(**batch, inputs=True)
+    assert actual.loss == pytest.approx(expected.loss, rel=1e-14)
+    for name, reference in all_grads(expected).items():
+        assert difference(all_grads(actual)[name], reference) <= 1e-13, name
+    assert difference(actual.flow.norms, expected.flow.norms) <= 1e-13
+    assert np.array_equal(actual.flow.flushed, expected.flow.flushed)
+
+
+def test_blocks_are_cut_by_shape() -> None:
+    cut = NumbaBackend().cut
+    for rows in range(1, 300):
+        blocks = cut(rows)
+        sizes = [block.stop - block.start for block in blocks]
+        assert sum(sizes) == rows and blocks[0].start == 0
+        assert all(before.stop == after.start for before, after in zip(blocks, blocks[1:], strict=False))
+        assert len(blocks) == max(1, min(8, rows // 8)) and max(sizes) - min(sizes) <= 1
+
+
+# What the kernels promise besides.
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_tanh_is_accurate_to_a_few_units_in_the_last_place(dtype: np.dtype) -> None:
+    magnitudes = np.concatenate([np.linspace(0, 25, 30001), np.logspace(-12, 1.3, 30001)]).astype(dtype)
+    a = np.concatenate([magnitudes, -magnitudes])
+    expected = np.tanh(a.astype(np.longdouble))
+    numba_twins._tanh(a)
+    units = np.abs(a - expected) / np.spacing(np.abs(expected).astype(dtype)).astype(np.longdouble)
+    assert units.max() < 8
+    assert np.abs(a).max() == 1
+    far = np.concatenate([magnitudes, magnitudes]) > (19.1 if dtype == np.float64 else 9.02)
+    assert np.array_equal(a[far], expected[far].astype(dtype))
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, 800.0], dtype)
+    numba_twins._tanh(special)
+    assert np.array_equal(special, np.array([np.nan, 1, -1, 0, 1], dtype), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
+    """One bad input of one row reaches the loss and every later state of that row, and no other row."""
+    N, T, D, H, O = 5, 6, 3, 17, 2
+    new = Arrays(dtype)
+    params = {"W_xh": new(H, D), "W_hh": new(H, H, scale=0.3), "b_h": new(H)}
+    out = {"W_hy": new(O, H), "b_y": new(O)}
+    x = new(T, N, D)
+    x[2, 3, 1] = bad
+    h, _, trace = TWINS[rnn.forward](params, x, new(N, H))
+    with np.errstate(all="ignore"):
+        text, _, _ = rnn.forward(params, x, trace.h[0])
+    assert np.array_equal(np.isnan(h), np.isnan(text))
+    assert np.isnan(h[2:, 3]).all() == np.isnan(bad) and np.isfinite(np.delete(h, 3, axis=1)).all()
+
+    y = new(T, N, O)
+    y[2, 3, 1] = bad
+    losses_at = {
+        losses.mse: new(T, N, O),
+        losses.softmax_cross_entropy: np.zeros((T, N), dtype=int),
+    }
+    for text_loss, target in losses_at.items():
+        with np.errstate(all="ignore"):
+            expected, _ = text_loss(y, target, N * T)
+        loss, dy = TWINS[text_loss](y, target, N * T)
+        assert np.array_equal(loss, expected, equal_nan=True) or not np.isnan([loss, expected]).any()
+        assert np.isfinite(np.delete(dy, 3, axis=1)).all()
+        if np.isnan(bad):
+            assert np.isnan(loss)
+    dy = new(T, N, O)
+    dy[2, 3, 1] = bad
+    dh, _, grads, _ = TWINS[linear.backward](out, dy, linear.Trace(h), None)
+    assert not np.isfinite(dh[2, 3]).any() and not np.isfinite(grads["b_y"][1])
+    dx, dstate, grads, flow = TWINS[rnn.backward](params, np.where(np.isnan(dh), bad, dh), trace, new(N, H))
+    assert not np.isfinite(flow.row_norms[2, 3]) and np.isfinite(np.delete(flow.row_norms, 3, axis=1)).all()
+    assert not np.isfinite(dstate[3]).any() and not np.isfinite(grads["W_hh"]).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_subnormal_derivatives_are_flushed_and_counted(dtype: np.dtype) -> None:
+    """A decay by exactly a half at each step: after the smallest normal number nothing is left, as in the text."""
+    N, T, H = 3, 12, 5
+    params = {"W_xh": np.zeros((H, 1), dtype), "W_hh": np.eye(H, dtype=dtype) / 2, "b_h": np.zeros(H, dtype)}
+    x, tiny = np.zeros((T, N, 1), dtype), np.finfo(dtype).tiny
+    _, _, trace = rnn.forward(params, x, np.zeros((N, H), dtype))
+    dstate = tiny * np.array([[1, 2, 4, 8, 0]] * N, dtype) * np.array([[1], [4], [16]], dtype)
+    dy = np.zeros((T, N, H), dtype)
+    text = rnn.backward(params, dy, trace, dstate)
+    twin = TWINS[rnn.backward](params, dy, trace, dstate)
+    assert text[3].flushed.sum() == 4 * N  # each entry that is not 0 crosses the line once
+    assert np.array_equal(twin[3].flushed, text[3].flushed)
+    assert np.array_equal(twin[3].row_norms > 0, text[3].row_norms > 0)
+    assert np.array_equal(twin[1], text[1]) and not twin[1].any()
+
+
+def test_layout_and_flags_compile_nothing_new(rng: np.random.Generator) -> None:
+    """Transposed views, column slices and read-only arrays give the same bits from the same compiled kernels."""
+    numba, _ = both("float64", 1.0)
+    x, h0, target = rng.normal(size=(6, 7, 5)), rng.normal(size=(6, 24)), rng.normal(size=(6, 7, 3))
+    expected = numba.loss_and_grads(x, target, h0=h0)
+    kernels = [k._compiled for k in vars(numba_twins).values() if isinstance(k, numba_twins.Kernel)]
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    assert sum(compiled) > 5
+
+    def awkward(a: np.ndarray) -> np.ndarray:
+        a = np.asfortranarray(np.repeat(a, 2, axis=-1))[..., ::2]
+        a.flags.writeable = False
+        return a
+
+    def time_major(a: np.ndarray) -> np.ndarray:
+        a = np.ascontiguousarray(a.swapaxes(0, 1))
+        a.flags.writeable = False
+        return a.swapaxes(0, 1)
+
+    for change in (awkward, time_major):
+        actual = numba.loss_and_grads(change(x), change(target), h0=awkward(h0))
+        assert np.array_equal(actual.grads.vector, expected.grads.vector)
+    assert [len(kernel.signatures) for kernel in kernels] == compiled
+
+
+# The first compile, and the cache.
+
+NORM = """
+import sys, warnings, numpy as np
+from scratchrnn.backends import resolve, numba_twins
+from scratchrnn.gradients.clip import vector_norm
+twin = resolve("numba").twin(vector_norm)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    {before}
+    assert twin(np.array([3.0, 4.0])) == 5 and twin(np.array([6.0, 8.0], np.float32)) == 10
+print(len(caught), *(w.message for w in caught))
+"""
+
+
+def run_norm(cache: Path, before: str = "pass") -> tuple[str, str]:
+    """What a fresh process prints that computes one norm in each dtype: stdout, stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", NORM.format(before=before)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_the_first_compile_announces_itself_in_one_line(tmp_path: Path) -> None:
+    stdout, stderr = run_norm(tmp_path)
+    assert stdout.startswith("0")
+    lines = stderr.splitlines()
+    assert len(lines) == 2, stderr  # one for each dtype
+    assert "compiling the Numba kernels for float64" in lines[0] and "for float32" in lines[1]
+    assert run_norm(tmp_path)[1] == ""
+
+
+def test_a_cache_that_fails_costs_a_warning(tmp_path: Path) -> None:
+    assert run_norm(tmp_path / "cache")[0].startswith("0")
+    for index in (tmp_path / "cache").rglob("*.nbi"):
+        index.write_bytes(index.read_bytes()[:20])
+    assert run_norm(tmp_path / "cache")[0].startswith("1 the cache of compiled kernels does not work")
+
+    gone = f"import shutil; shutil.rmtree({str(tmp_path / 'new')!r}); open({str(tmp_path / 'new')!r}, 'w').close()"
+    assert run_norm(tmp_path / "new", before=gone)[0].startswith("1 the cache of compiled kernels does not work")
