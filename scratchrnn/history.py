@@ -105,7 +105,7 @@ class History:
         return plot_loss(self, ax)
 
     def plot_gradients(self, fig: Any = None) -> Any:
-        """Draw ‖∂L/∂h_t‖ over time steps and updates above the global norm per update; returns the figure."""
+        """Draw ‖∂L/∂h_t‖ over time steps and updates beside the global norm per update; returns the figure."""
         from .plots import plot_gradients
 
         return plot_gradients(self, fig)

@@ -77,7 +77,7 @@ def log(ax: Axes, which: Literal["x", "y"], *more: np.ndarray) -> None:
 
 
 def decades(axis: Any, width: float, numticks: int) -> None:
-    """Ticks of a log axis that is `width` decades wide: powers of ten, or plain numbers where there would be too few."""
+    """Ticks of a log axis that is `width` decades wide: powers of ten, or plain numbers where those are few."""
     axis.set_minor_formatter(NullFormatter())
     if width > 2:
         axis.set_major_locator(Decades(numticks=numticks))
@@ -86,6 +86,12 @@ def decades(axis: Any, width: float, numticks: int) -> None:
         return
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if width > 0.6 else MaxNLocator(4, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def span(ax: Axes, n: int) -> None:
+    """Let the x axis show 0 … n − 1, also where nothing is drawn."""
+    ax.update_datalim([(0, 1), (n - 1, 1)], updatey=False)
+    ax.autoscale_view(scaley=False)
 
 
 def integers(axis: Any) -> None:

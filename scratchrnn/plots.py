@@ -35,6 +35,7 @@ from .plot_style import (
     note,
     positive,
     quantiles,
+    span,
     style,
 )
 
@@ -97,6 +98,7 @@ def plot_flow(flow: Flow, ax: Axes | None = None) -> Axes:
         if len(values) > 1:
             ax.fill_between(t, low, high, color=colour, alpha=0.2, linewidth=0)
         ax.plot(t, median, color=colour, linewidth=1.6, marker=marker(median), markersize=4, label=f"layer {i}")
+        span(ax, len(t))
     log(ax, "y", *everything)
     if len(flow.layers) > 1:
         ax.legend(frameon=False, title="recurrent")
@@ -178,6 +180,7 @@ def plot_decay(curves: Mapping[float, np.ndarray], ax: Axes | None = None, *, gu
     for (radius, curve), colour in zip(sorted(values.items()), around_one(sorted(values)), strict=True):
         lags = np.arange(len(curve))
         ax.plot(lags, curve, color=colour, linewidth=1.8, marker=marker(curve), markersize=4)
+        span(ax, len(curve))
         drawn = np.flatnonzero(np.isfinite(curve))
         zeros |= len(drawn) < len(curve)
         if len(drawn):

@@ -52,7 +52,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "any number scales 0 and inf to themselves",
 }
 
-TIMEOUT = 60.0  # seconds; a mutant may loop for ever
+TIMEOUT = 120.0  # seconds; a mutant may loop for ever
 # Without the settings of setup.cfg and without plugins: a mutant costs little more than importing numpy.
 PYTEST = ["-m", "pytest", "-x", "-q", "--tb=no", "--no-header", "-rfE", "-o", "addopts="]
 PYTEST += ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-k", "not numba and not pytorch", "-m", "not slow"]

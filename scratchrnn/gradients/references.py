@@ -71,11 +71,11 @@ class Checker:
         self.dtype = model.dtype
         self.eps = float(np.finfo(model.dtype).eps)
         self.reference = copy.deepcopy(model).to("numpy", "float64")
+        batch = model._check_batch(x, target, None, steps, lengths)
         target = to_numpy(target)
         if target.dtype.kind == "f":
             target = target.astype(model.dtype)
         self.arguments = {"target": target, "steps": steps, "lengths": lengths}
-        batch = model._check_batch(x, target, None, steps, lengths)
         if h0 is None:
             states = tuple(rng.uniform(-0.5, 0.5, s.shape).astype(model.dtype) for s in batch.states)
             h0 = model._unpack_states(states)

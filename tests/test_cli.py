@@ -1,0 +1,366 @@
+"""The command line, as its users meet it: mostly as a process of its own, with warnings as errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scratchrnn as sr
+from scratchrnn import cli
+from scratchrnn.checkpoint import read
+from scratchrnn.commands import flow
+
+COMMANDS = [[], ["demo"], ["train"], ["train", "sine"], ["train", "text"], ["sample"], ["check"], ["flow"], ["info"]]
+# One BLAS thread: where other processes keep the cores busy, two wait for each other.
+QUIET = {"PYTHONUTF8": "1", "SCRATCHRNN_BACKEND": "numpy", "OPENBLAS_NUM_THREADS": "1"}
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`scratchrnn …` in a process of its own, on NumPy where nothing else is said."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "scratchrnn", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=cwd,
+        timeout=120,
+        env={**os.environ, **QUIET, **environment},
+    )
+
+
+def assert_pictures(folder: Path, *names: str) -> None:
+    for name in names:
+        assert (folder / name).read_bytes().startswith(PNG), name
+        assert (folder / name).stat().st_size > 10_000, name
+
+
+def assert_error(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    """One line on standard error that names the program, and nothing else there."""
+    assert done.returncode == code
+    assert done.stderr.startswith("scratchrnn: error: "), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model that was trained, a little, on the chapter's text."""
+    out = tmp_path_factory.mktemp("text")
+    done = run("train", "text", "--epochs", "2", "--hidden-size", "24", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert_pictures(out, "loss.png", "gradients.png")
+    assert "200 characters of 31 kinds; knowing nothing costs ln 31 = 3.434" in done.stdout
+    assert "it writes on from" in done.stdout
+    return out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: scratchrnn")
+    assert command == [] or command == ["train"] or "scratchrnn" in said.partition("options:")[2]  # examples
+    assert "(default: None)" not in said
+    assert "(default: False)" not in said
+    assert max(map(len, said.splitlines())) <= 120
+
+
+def test_without_a_command_it_prints_help() -> None:
+    done = run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "start here:" in done.stdout
+    for command in ("demo", "train", "sample", "check", "flow", "info"):
+        assert command in done.stdout
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("scratchrnn 0.")
+
+
+def test_starting_up_loads_neither_numba_nor_matplotlib_nor_cupy() -> None:
+    heavy = "{'numba', 'matplotlib', 'cupy', 'tqdm'}"
+    code = f"import sys; from scratchrnn import cli; cli.parser(); print({heavy} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["bogus"], "invalid choice: 'bogus'"),
+        (["train"], "required: TASK"),
+        (["sample"], "required: --prompt"),
+        (["demo", "--epochs", "0"], "--epochs: expected an integer of at least 1, got '0'"),
+        (["demo", "--epochs", "1.5"], "got '1.5'"),
+        (["train", "sine", "--clip-norm", "0"], "--clip-norm: expected a number above 0, got '0'"),
+        (["train", "sine", "--learning-rate", "nan"], "expected a number above 0, got 'nan'"),
+        (["train", "sine", "--momentum", "0.9"], "--momentum is for --optimizer sgd, not adam"),
+        (["train", "sine", "--back", "numpy"], "--back"),  # no abbreviations
+        (["flow", "--radii", "-1"], "--radii: expected a number of at least 0"),
+        (["sample", "--prompt", "x", "--temperature", "0"], "--temperature: expected a number above 0"),
+        (["check", "--model", "x.npz", "--hidden-size", "3"], "--hidden-size is for a new network"),
+        (["--versio"], "--versio"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_code_2(
+    arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("scratchrnn: error: ")
+    assert said.err.count("\n") == 1
+    assert part in said.err
+    assert said.err.endswith("--help\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["sample", "--model", "nowhere.npz", "--prompt", "x"], ["nowhere.npz: No such file"]),
+        (["check", "--model", "setup.cfg"], ["setup.cfg", "not a scratchrnn checkpoint"]),
+        (["train", "text", "--file", "nowhere.txt", "--out", "out"], ["no file", "nowhere.txt"]),
+        (["train", "sine", "--window", "5000", "--out", "out"], ["windows of 5000"]),
+        (["train", "sine", "--out", "setup.cfg"], ["setup.cfg: File exists"]),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_code_1(
+    arguments: list[str],
+    parts: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "setup.cfg").write_text("no model")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("scratchrnn: error: ")
+    assert said.count("\n") == 1
+    for part in parts:
+        assert part in said
+
+
+def test_traceback_is_shown_when_asked_for(tmp_path: Path) -> None:
+    arguments = ("sample", "--prompt", "x", "--model", str(tmp_path / "nowhere.npz"))
+    assert_error(run(*arguments), 1, "nowhere.npz")
+    done = run("--traceback", *arguments)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_a_missing_backend_says_what_to_install() -> None:
+    if "cupy" in sr.available_backends():
+        pytest.skip("cupy works here")
+    assert_error(run("check", "--backend", "cupy"), 1, "cupy")
+
+
+def test_an_unknown_backend_in_the_environment() -> None:
+    assert_error(run("check", SCRATCHRNN_BACKEND="abacus"), 1, "abacus", "numpy")
+    done = run("info", SCRATCHRNN_BACKEND="abacus")
+    assert done.returncode == 0
+    assert "none: no backend 'abacus'" in done.stdout
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = run("demo", "--epochs", "2", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    out = tmp_path / "demo-output"
+    assert_pictures(out, "data.png", "loss.png", "gradients.png")
+    model, history, extra = read(out / "model.npz", backend="numpy")
+    assert history is not None
+    assert history.epochs == 2
+    assert extra == {"task": "sine", "window": 50}
+    assert model.params["W_hh"].shape == (32, 32)
+    for part in ("PASS: 7 tensors", "2 epochs, 48 updates", "test MSE", "written to demo-output/", "next"):
+        assert part in done.stdout
+
+
+def test_demo_fails_where_a_gradient_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_gradients(monkeypatch)
+    assert cli.main(["demo", "--epochs", "1", "--quiet", "--backend", "numpy", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "FAIL: 7 tensors" in said
+    assert "the sign is flipped" in said
+
+
+def test_check_passes() -> None:
+    done = run("check", "--hidden-size", "4", "--steps", "last", "--spectral-radius", "1.5", "--loss", "cross_entropy")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "PASS: 7 PASS of 7 tensors" in done.stdout
+    assert "complex step" in done.stdout
+
+
+def break_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flip the sign of one gradient in the public `loss_and_grads`."""
+    honest = sr.SequenceModel.loss_and_grads
+
+    def flipped(*arguments, **options):
+        result = honest(*arguments, **options)
+        result.grads["W_hh"] *= -1
+        return result
+
+    monkeypatch.setattr(sr.SequenceModel, "loss_and_grads", flipped)
+
+
+def test_check_fails_where_a_gradient_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_gradients(monkeypatch)
+    assert cli.main(["check", "--backend", "numpy"]) == 1
+    said = capsys.readouterr().out
+    assert "FAIL: 6 PASS, 1 FAIL of 7 tensors" in said
+    assert "the sign is flipped" in said
+
+
+def test_check_of_a_saved_text_model(text_model: Path) -> None:
+    done = run("check", "--model", str(text_model / "model.npz"), "--dtype", "float64")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "PASS: 6 PASS of 6 tensors" in done.stdout  # tokens have no gradient
+
+
+@pytest.mark.parametrize("mode", ["carried", "window"])
+def test_sample_writes_on(text_model: Path, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["sample", "--model", str(text_model / "model.npz"), "--prompt", "To be", "--length", "20"]
+    said = []
+    for seed in ("0", "0", "1"):
+        assert cli.main([*arguments, "--mode", mode, "--backend", "numpy", "--seed", seed]) == 0
+        said.append(capsys.readouterr().out)
+    first, again, other = said
+    assert first.startswith("To be")
+    assert len(first) == len("To be") + 20 + 1
+    assert first == again
+    assert first != other
+
+
+def test_sample_refusals(text_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(text_model / "model.npz")
+    assert cli.main(["sample", "--model", model, "--prompt", "Zebra"]) == 1
+    assert "'Z' (U+005A) at position 0" in capsys.readouterr().err
+    sr.save(sr.VanillaRNN(1, 2, 1, backend="numpy"), tmp_path / "plain.npz")
+    assert cli.main(["sample", "--model", str(tmp_path / "plain.npz"), "--prompt", "x"]) == 1
+    assert "holds no text model" in capsys.readouterr().err
+
+
+def test_train_sine_options_reach_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = "--hidden-size 5 --window 7 --epochs 1 --batch-size 100 --optimizer sgd --learning-rate 0.02"
+    options += " --momentum 0.9 --clip-norm 0.01 --dtype float32 --seed 3 --threads 1 --backend numpy"
+    threads = sr.get_num_threads()
+    try:
+        assert cli.main(["train", "sine", "--out", str(tmp_path), *options.split()]) == 0
+        assert sr.get_num_threads() == 1
+    finally:
+        sr.set_num_threads(threads)
+    model, history, extra = read(tmp_path / "model.npz", backend="numpy")
+    assert model.params["W_hh"].shape == (5, 5)
+    assert model.dtype == np.float32
+    assert history is not None
+    assert history.optimizer == sr.SGD(0.02, momentum=0.9)
+    assert history.updates == 8
+    assert all(history.clipped)
+    assert extra["window"] == 7
+    assert "clipped in 8 updates" in capsys.readouterr().out
+    assert_pictures(tmp_path, "data.png", "loss.png", "gradients.png")
+
+
+def test_training_that_blows_up_is_code_1_and_leaves_the_picture_of_it(tmp_path: Path) -> None:
+    options = ("--optimizer", "sgd", "--learning-rate", "1e200", "--epochs", "1", "--hidden-size", "4")
+    done = run("train", "sine", "--out", str(tmp_path), *options)
+    assert_error(done, 1, "update 2", "clip_norm")
+    assert_pictures(tmp_path, "gradients.png")
+    assert not (tmp_path / "model.npz").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a child process")
+def test_ctrl_c_keeps_what_was_learned(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "scratchrnn", "train", "sine", "--epochs", "100000", "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--backend", "numpy"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    deadline = time.monotonic() + 60
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.6)  # the folder is made just before training begins
+    process.send_signal(signal.SIGINT)
+    said, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    if "interrupted after update" in error:  # else it had not come that far
+        assert "written to" in said
+        assert read(out / "model.npz", backend="numpy").history is not None
+
+
+def test_ctrl_c_anywhere_else(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flow, "lag_norms", interrupted)
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
+    assert cli.main(["flow"]) == 130
+    assert capsys.readouterr().err == "scratchrnn: interrupted\n"
+
+
+def test_flow(tmp_path: Path) -> None:
+    done = run("flow", "--radii", "0.5", "2", "--time", "40", "--input-scale", "0.01", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_pictures(tmp_path / "flow-output", "flow.png")
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("0.5", "2"))]
+    vanishing, exploding = (float(row[-1]) for row in rows)
+    assert vanishing == pytest.approx(0.5, abs=0.05)
+    assert 1 < exploding < 2
+
+
+def test_flow_table_where_float32_ends() -> None:
+    said = flow.table({0.1: np.array([1.0, 1e-30, 0.0, 0.0]), 0.0: np.zeros(4)})
+    assert said.splitlines()[-2].split() == ["0.1", "1.0e+00", "1.0e-30", "0", "×", "0.000"]
+    assert said.splitlines()[-1].split()[-1] == "–"
+
+
+def test_info_explains_what_is_missing() -> None:
+    done = run("info")
+    assert (done.returncode, done.stderr) == (0, "")
+    for part in ("python", "numpy", "numba", "matplotlib", "cores", "threads", "default"):
+        assert part in done.stdout
+    if "cupy" not in sr.available_backends():
+        (line,) = (line for line in done.stdout.splitlines() if "cupy" in line and "not available" in line)
+        assert "cupy" in line.partition("not available: ")[2]
+    assert "numpy (from SCRATCHRNN_BACKEND)" in done.stdout
+
+
+def test_a_terminal_without_the_symbols() -> None:
+    done = run("flow", "--help", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell with head")
+def test_a_reader_that_has_enough() -> None:
+    command = f"{sys.executable} -u -m scratchrnn info | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "versions\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_the_whole_demo(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    done = run("demo", cwd=tmp_path, SCRATCHRNN_BACKEND="auto")
+    print(f"demo: {time.perf_counter() - start:.1f} s\n{done.stdout}")
+    assert done.returncode == 0, done.stderr
+    assert_pictures(tmp_path / "demo-output", "data.png", "loss.png", "gradients.png")
+    model, history, _ = read(tmp_path / "demo-output" / "model.npz", backend="numpy")
+    assert history is not None
+    assert np.median(history.val_loss[-20:]) < 1e-4
