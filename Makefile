@@ -34,7 +34,7 @@ mutants: .venv/installed-test  ## change the mathematics one token at a time; ev
 torch: .venv/installed-torch  ## also install PyTorch, which the tests then compare with
 
 clean:  ## remove .venv, caches and what the demo wrote
-	rm -rf .venv build demo-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build *-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find scratchrnn tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian's python3 may lack ensurepip, which a venv needs to get a pip of its own. The pip outside can serve instead.

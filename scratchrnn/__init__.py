@@ -8,7 +8,9 @@ from .backends import set_num_threads as set_num_threads
 from .backends import use_backend as use_backend
 from .backends.arrays import to_numpy as to_numpy
 from .callbacks import Callback as Callback
+from .callbacks import CosineDecay as CosineDecay
 from .callbacks import EarlyStopping as EarlyStopping
+from .callbacks import TimeLimit as TimeLimit
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .gradients.check import check_gradients as check_gradients
@@ -28,5 +30,7 @@ from .optimizers import Adagrad as Adagrad
 from .optimizers import Adam as Adam
 from .optimizers import RMSProp as RMSProp
 from .parameters import Parameters as Parameters
+from .text import Vocabulary as Vocabulary
+from .text import sample as sample
 from .training import NonFiniteError as NonFiniteError
 from .training import fit as fit

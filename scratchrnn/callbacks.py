@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import replace
 from typing import Any
 
 from .history import History
@@ -58,3 +60,40 @@ class EarlyStopping(Callback):
         """Give the model its best weights back."""
         if self.restore_best and self._best_vector is not None:
             model.params.vector[...] = self._best_vector
+
+
+class CosineDecay(Callback):
+    """Let the learning rate fall over the epochs, along half a cosine, to `last` times what it was at first."""
+
+    def __init__(self, epochs: int, last: float = 0.05) -> None:
+        self.epochs, self.last = epochs, last
+
+    def on_train_begin(self, model: SequenceModel, history: History) -> None:
+        """Remember the first learning rate, and where the run begins."""
+        self._first, self._done = history.optimizer.learning_rate, history.epochs
+
+    def on_epoch_end(self, model: SequenceModel, history: History) -> None:
+        """Set the learning rate of the next epoch."""
+        part = min(1.0, (history.epochs - self._done) / self.epochs)
+        factor = self.last + (1 - self.last) * (1 + math.cos(math.pi * part)) / 2
+        history.optimizer = replace(history.optimizer, learning_rate=self._first * factor)  # type: ignore[type-var]
+
+
+class TimeLimit(Callback):
+    """End training before the epoch that, taking as long as the longest so far, would not be over after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds > 0:
+            raise ValueError(f"seconds must be positive, got {seconds}")
+        self.seconds = seconds
+
+    def on_train_begin(self, model: SequenceModel, history: History) -> None:
+        """Start the clock."""
+        self._began = self._last = time.monotonic()
+        self._longest = 0.0
+
+    def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
+        """True when another epoch would be too much."""
+        now = time.monotonic()
+        self._longest, self._last = max(self._longest, now - self._last), now
+        return now - self._began + self._longest > self.seconds

@@ -33,7 +33,6 @@ def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple
 
 def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Array, Array]:
     """Cross-entropy of softmax(y), in nats, with integer targets (K, N): L_nt = log Σ_o exp(y_o) − y_target.
-    y_target.
 
     Returns L and ∂L/∂y = (softmax(y) − onehot(target)) / count. The largest logit is subtracted first, so logits of any
     size are exact.

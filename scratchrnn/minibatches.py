@@ -14,7 +14,7 @@ from . import passes
 from .model import SequenceModel
 from .passes import Batch
 
-VALIDATION_ROWS = 1024  # of a validation set, at a time
+VALIDATION_NUMBERS = 1 << 22  # hidden states and outputs that a validation loss holds at a time
 
 
 class BatchSource(Protocol):
@@ -79,9 +79,12 @@ def validation_rows(model: SequenceModel, validation: Any, steps: Any) -> Rows:
 
 def mean_loss(model: SequenceModel, data: Rows) -> float:
     """Loss over all rows, a bounded number of them at a time."""
+    T = data.batch(np.arange(1)).x.shape[0]
+    widest = max(layer.output_size for layer in model.layers)
+    rows = max(1, VALIDATION_NUMBERS // (T * widest))
     total, weight = 0.0, 0
-    for start in range(0, len(data), VALIDATION_ROWS):
-        batch = data.batch(np.arange(start, min(start + VALIDATION_ROWS, len(data))))
+    for start in range(0, len(data), rows):
+        batch = data.batch(np.arange(start, min(start + rows, len(data))))
         if batch.counted.total:
             loss = float(passes.loss(model._network, model._backend, model.params, batch))
             total += loss * batch.counted.total

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -195,7 +196,8 @@ class _Function(Callback):
 def _bar(updates: int, progress: bool) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=updates, unit="update", disable=None if progress else True, dynamic_ncols=True)
+    columns = shutil.get_terminal_size().columns  # 80 where the terminal does not say; tqdm would draw nothing there
+    return tqdm(total=updates, unit="update", disable=None if progress else True, ncols=columns)
 
 
 def _latest(history: History) -> dict[str, str]:

@@ -271,3 +271,17 @@ def assert_close(actual: Mapping[str, Any], expected: Mapping[str, Any], toleran
     wrong = {name: error for name, error in errors.items() if not error <= tolerance}
     assert not wrong, f"normwise difference above {tolerance}: {wrong}"
     return max(errors.values())
+
+
+def assert_same(actual: Any, expected: Any) -> None:
+    """Equal entry by entry, through tuples and mappings; Python numbers and words likewise."""
+    if isinstance(expected, sr.Parameters):
+        actual, expected = actual.vector, expected.vector
+    if isinstance(expected, dict):
+        assert list(actual) == list(expected)
+        actual, expected = tuple(actual.values()), tuple(expected.values())
+    if isinstance(expected, tuple):
+        for a, e in zip(actual, expected, strict=True):
+            assert_same(a, e)
+    else:
+        np.testing.assert_array_equal(actual, expected)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import LENGTHS, D, H, N, O, T, assert_close, complex_step, difference, naive_layer
+from helpers import LENGTHS, D, H, N, O, T, assert_close, assert_same, complex_step, difference, naive_layer
 
 import scratchrnn as sr
 from scratchrnn.layers.rnn import flush_subnormals
@@ -306,15 +306,3 @@ def test_impossible_layers_are_refused(make: Any) -> None:
         make(3, 2.5)
     with pytest.raises(TypeError, match="must be an integer, got True"):
         make(True, 4)
-
-
-def assert_same(actual: Any, expected: Any) -> None:
-    """Arrays that are equal entry by entry, alone, or inside tuples and mappings."""
-    assert type(actual) is type(expected)
-    if isinstance(expected, dict):
-        assert_same(tuple(actual.items()), tuple(expected.items()))
-    elif isinstance(expected, tuple):
-        for a, e in zip(actual, expected, strict=True):
-            assert_same(a, e)
-    else:
-        np.testing.assert_array_equal(actual, expected)

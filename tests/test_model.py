@@ -23,6 +23,7 @@ from helpers import (
     all_grads,
     as_states,
     assert_close,
+    assert_same,
     complex_step,
     difference,
     make_batch,
@@ -486,17 +487,3 @@ def test_weights_are_assigned_in_place() -> None:
     model.params["W_hh"] = np.eye(H)
     np.testing.assert_array_equal(W, np.eye(H))
     np.testing.assert_array_equal(model.params.vector[H * D : H * D + H * H], np.eye(H).reshape(-1))
-
-
-def assert_same(actual: Any, expected: Any) -> None:
-    """Equal bit for bit, through tuples and mappings; Python numbers and words likewise."""
-    if isinstance(expected, sr.Parameters):
-        actual, expected = actual.vector, expected.vector
-    if isinstance(expected, dict):
-        assert list(actual) == list(expected)
-        actual, expected = tuple(actual.values()), tuple(expected.values())
-    if isinstance(expected, tuple):
-        for a, e in zip(actual, expected, strict=True):
-            assert_same(a, e)
-    else:
-        np.testing.assert_array_equal(actual, expected)

@@ -100,9 +100,8 @@ class Announcement(event.Listener):
     def on_start(self, started: Any) -> None:
         if started.data["dispatcher"].py_func.__module__ != __name__:
             return  # someone else's function
-        dtype = next(
-            (str(t.dtype) for t in started.data["args"] if str(getattr(t, "dtype", "")).startswith("float")), ""
-        )
+        floats = {str(t.dtype) for t in started.data["args"] if str(getattr(t, "dtype", "")).startswith("float")}
+        dtype = min(floats, default="")  # sums are float64 beside float32 arrays
         if dtype not in self._announced:
             self._announced.add(dtype)
             message = f"scratchrnn: compiling the Numba kernels for {dtype} (once; cached for the next run) …"

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backends.arrays import to_numpy
-from ..callbacks import Callback
+from ..callbacks import Callback, CosineDecay, TimeLimit
 from ..history import History
 from ..losses import softmax_cross_entropy
 from ..model import SequenceModel, VanillaRNN
@@ -32,7 +30,6 @@ UPDATES = 3000  # of the default settings, more or less: five epochs of 1 MB
 MAX_EPOCHS = 20  # more of them learn a short text by heart, and the held-out loss rises
 BY_HEART = 200  # epochs at most where nothing is held out: the chapter's number
 WINDOWS = 128  # windows overlap where a text has fewer side by side
-LAST_RATE = 0.05  # of the learning rate, which falls to this fraction of it
 
 
 class Characters(NamedTuple):
@@ -169,40 +166,3 @@ def train(
     )
     held_out_loss = metric(model, characters.held_out) if len(characters.held_out) else None
     return Trained(model, history, characters, held_out_loss)
-
-
-class CosineDecay(Callback):
-    """Let the learning rate fall over the epochs, along half a cosine, to `last` times what it was at first."""
-
-    def __init__(self, epochs: int, last: float = LAST_RATE) -> None:
-        self.epochs, self.last = epochs, last
-
-    def on_train_begin(self, model: SequenceModel, history: History) -> None:
-        """Remember the first learning rate, and where the run begins."""
-        self._first, self._done = history.optimizer.learning_rate, history.epochs
-
-    def on_epoch_end(self, model: SequenceModel, history: History) -> None:
-        """Set the learning rate of the next epoch."""
-        part = min(1.0, (history.epochs - self._done) / self.epochs)
-        factor = self.last + (1 - self.last) * (1 + math.cos(math.pi * part)) / 2
-        history.optimizer = replace(history.optimizer, learning_rate=self._first * factor)  # type: ignore[type-var]
-
-
-class TimeLimit(Callback):
-    """End training before the epoch that, taking as long as the longest so far, would not be over after `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        if not seconds > 0:
-            raise ValueError(f"seconds must be positive, got {seconds}")
-        self.seconds = seconds
-
-    def on_train_begin(self, model: SequenceModel, history: History) -> None:
-        """Start the clock."""
-        self._began = self._last = time.monotonic()
-        self._longest = 0.0
-
-    def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
-        """True when another epoch would be too much."""
-        now = time.monotonic()
-        self._longest, self._last = max(self._longest, now - self._last), now
-        return now - self._began + self._longest > self.seconds
