@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
+# Before numpy: its matrices are small here, and threads that wait for one another on busy cores make tests ten times
+# slower.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 

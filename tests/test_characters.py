@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -162,36 +161,6 @@ def test_the_number_of_epochs_follows_the_length_of_the_text(tmp_path: Path, mon
         assert (asked["epochs"], asked["stride"], asked["windows"]) == (epochs, stride, windows)
     characters.train(write(tmp_path, "ab" * 50), seq_length=99, backend="numpy")
     assert (asked["stride"], asked["windows"]) == (1, 1)
-
-
-def test_the_learning_rate_falls_along_half_a_cosine() -> None:
-    model = sr.VanillaRNN(1, 2, 1, backend="numpy")
-    rates = []
-    history = sr.fit(
-        model,
-        np.ones((4, 3, 1)),
-        np.ones((4, 3, 1)),
-        epochs=4,
-        optimizer=sr.Adam(0.01),
-        progress=False,
-        callbacks=[sr.CosineDecay(4, last=0.2), lambda m, h: rates.append(h.optimizer.learning_rate)],
-    )
-    half = [0.2 + 0.8 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(1, 5)]
-    assert rates == pytest.approx([0.01 * factor for factor in half])
-    assert rates[1] == pytest.approx(0.006) and rates[-1] == pytest.approx(0.002)
-    assert type(history.optimizer) is sr.Adam
-
-
-def test_the_time_limit_counts_the_epoch_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([100.0, 104.0, 106.0, 109.0])  # epochs of 4, 2 and 3 seconds
-    monkeypatch.setattr("scratchrnn.tasks.characters.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    limit, history = sr.TimeLimit(12), sr.History(sr.Adam())
-    model = sr.VanillaRNN(1, 2, 1, backend="numpy")
-    limit.on_train_begin(model, history)
-    assert [limit.on_epoch_end(model, history) for _ in range(3)] == [False, False, True]
-
-    with pytest.raises(ValueError, match="seconds must be positive, got 0"):
-        sr.TimeLimit(0)
 
 
 def test_train_ends_when_its_time_is_over() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -266,6 +268,36 @@ def test_an_update_that_is_not_finite_is_not_applied() -> None:
     with pytest.raises(sr.NonFiniteError, match="the step of W_xh is not finite") as caught:
         sr.fit(model, **arguments, epochs=1, optimizer=sr.SGD(1e308))
     assert caught.value.tensor == "W_xh" and (model.params.vector == before).all()
+
+
+def test_the_learning_rate_falls_along_half_a_cosine() -> None:
+    model = sr.VanillaRNN(1, 2, 1, backend="numpy")
+    rates = []
+    history = sr.fit(
+        model,
+        np.ones((4, 3, 1)),
+        np.ones((4, 3, 1)),
+        epochs=4,
+        optimizer=sr.Adam(0.01),
+        progress=False,
+        callbacks=[sr.CosineDecay(4, last=0.2), lambda m, h: rates.append(h.optimizer.learning_rate)],
+    )
+    half = [0.2 + 0.8 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(1, 5)]
+    assert rates == pytest.approx([0.01 * factor for factor in half])
+    assert rates[1] == pytest.approx(0.006) and rates[-1] == pytest.approx(0.002)
+    assert type(history.optimizer) is sr.Adam
+
+
+def test_the_time_limit_counts_the_epoch_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 104.0, 106.0, 109.0])  # epochs of 4, 2 and 3 seconds
+    monkeypatch.setattr("scratchrnn.callbacks.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    limit, history = sr.TimeLimit(12), sr.History(sr.Adam())
+    model = sr.VanillaRNN(1, 2, 1, backend="numpy")
+    limit.on_train_begin(model, history)
+    assert [limit.on_epoch_end(model, history) for _ in range(3)] == [False, False, True]
+
+    with pytest.raises(ValueError, match="seconds must be positive, got 0"):
+        sr.TimeLimit(0)
 
 
 # The door.
