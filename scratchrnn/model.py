@@ -156,7 +156,7 @@ class SequenceModel:
         result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng)
         return LossAndGrads(
             _scalar(result.loss),
-            self.params.like(result.grads),
+            result.grads,
             self._unpack_states(result.grads_h0),
             None if result.grads_x is None else result.grads_x.swapaxes(0, 1),
             self._unpack_states(result.h_last),

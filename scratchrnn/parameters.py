@@ -35,19 +35,21 @@ class Parameters(MutableMapping[str, Array]):
     """
 
     def __init__(self, shapes: Mapping[str, Shape], vector: Array | None = None) -> None:
-        sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-        total = sum(sizes.values())
-        if vector is None:
-            vector = np.zeros(total)
-        if vector.shape != (total,):
-            raise ValueError(f"these parameters need a vector of {total} entries, got an array of shape {vector.shape}")
-        self.vector = vector
         self.shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
-        self._views: dict[str, Array] = {}
-        start = 0
-        for name, size in sizes.items():
-            self._views[name] = vector[start : start + size].reshape(self.shapes[name])
-            start += size
+        self._slices: dict[str, slice] = {}
+        size = 0
+        for name, shape in self.shapes.items():
+            self._slices[name] = slice(size, size + math.prod(shape))
+            size += math.prod(shape)
+        if vector is None:
+            vector = np.zeros(size)
+        if vector.shape != (size,):
+            raise ValueError(f"these parameters need a vector of {size} entries, got an array of shape {vector.shape}")
+        self._view(vector)
+
+    def _view(self, vector: Array) -> None:
+        self.vector = vector
+        self._views = {name: vector[self._slices[name]].reshape(shape) for name, shape in self.shapes.items()}
 
     def __getitem__(self, name: str) -> Array:
         try:
@@ -72,8 +74,11 @@ class Parameters(MutableMapping[str, Array]):
         return len(self._views)
 
     def like(self, vector: Array) -> Parameters:
-        """The same names and shapes as views of another vector."""
-        return Parameters(self.shapes, vector)
+        """The same names and shapes as views of another vector of the same length."""
+        other = Parameters.__new__(Parameters)
+        other.shapes, other._slices = self.shapes, self._slices
+        other._view(vector)
+        return other
 
     def copy(self) -> Parameters:
         """An independent copy."""

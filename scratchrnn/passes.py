@@ -77,7 +77,7 @@ class Backward(NamedTuple):
     """Loss and gradients of a block of rows. Over blocks, losses and gradients add up; rows stand side by side."""
 
     loss: Any
-    grads: Array  # flat
+    grads: Parameters
     grads_h0: States
     grads_x: Array | None  # (T, N, D)
     h_last: States
@@ -145,7 +145,7 @@ def block_grads(
         if layer.recurrent:
             dstates.append(dstate)
             flows.append(LayerFlow(batch.batch_rows * flow.row_norms.T, flow.flushed))
-    return Backward(loss, grads.vector, tuple(dstates[::-1]), dy, forward.h_last, Flow(tuple(flows[::-1])))
+    return Backward(loss, grads, tuple(dstates[::-1]), dy, forward.h_last, Flow(tuple(flows[::-1])))
 
 
 def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> Any:
@@ -169,7 +169,7 @@ def loss_and_grads(
         return results[0]
     grads = results[0].grads
     for result in results[1:]:
-        grads += result.grads
+        grads.vector += result.grads.vector
 
     def layer_flow(i: int) -> LayerFlow:
         flows = [r.flow.layers[i] for r in results]

@@ -128,7 +128,7 @@ def _update(
     network, backend, params = model._network, model._backend, model.params
     update = history.updates + 1
     result = passes.loss_and_grads(network, backend, params, batch, rng=history.rng)
-    loss, grads = float(result.loss), params.like(result.grads)
+    loss, grads = float(result.loss), result.grads
     norm = float(backend.twin(vector_norm)(grads.vector))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise _not_finite(model, batch, result, history, update)
@@ -167,7 +167,7 @@ def _not_finite(model: SequenceModel, batch: Batch, result: Backward, history: H
         tensor, t = "h", int(np.flatnonzero(bad_flow)[-1])
         what = f"the gradient ∂L/∂h_t is not finite at time step {t} and before"
     else:
-        tensor, t = _first_not_finite(model.params.like(result.grads)), None
+        tensor, t = _first_not_finite(result.grads), None
         what = f"the gradient of {tensor} is not finite"
     return NonFiniteError(_message(update, what), history, update, tensor, t)
 
