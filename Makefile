@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick slow lint mutants torch clean
+.PHONY: help demo test quick slow lint mutants torch bench record clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,9 +33,16 @@ mutants: .venv/installed-test  ## change the mathematics one token at a time; ev
 
 torch: .venv/installed-torch  ## also install PyTorch, which the tests then compare with
 
+bench: .venv/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (10 minutes), to bench-output/
+	$(BIN)/scratchrnn bench
+
+record: .venv/installed-bench  ## the same into benchmarks/results/ and README's table (on a machine that does nothing else)
+	$(BIN)/scratchrnn bench --out benchmarks/results
+	$(BIN)/python -m benchmarks.readme_table
+
 clean:  ## remove .venv, caches and what the demo wrote
 	rm -rf .venv build *-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find scratchrnn tests -name __pycache__ -prune -exec rm -rf {} +
+	find scratchrnn tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian's python3 may lack ensurepip, which a venv needs to get a pip of its own. The pip outside can serve instead.
 $(BIN)/python:
@@ -56,6 +63,9 @@ pip = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/python
 	@echo "installing scratchrnn[$*]"
 	@$(pip) -e '.[$*]'
 	@touch .venv/installed $@
+
+# First the small build of PyTorch, so that the extra finds one there.
+.venv/installed-bench: | .venv/installed-torch
 
 # The pinned release is a small CPU build on some machines; elsewhere, whatever release this Python can have.
 .venv/installed-torch: | $(BIN)/python

@@ -30,7 +30,7 @@ from .optimizers import Adagrad as Adagrad
 from .optimizers import Adam as Adam
 from .optimizers import RMSProp as RMSProp
 from .parameters import Parameters as Parameters
+from .sampling import sample as sample
 from .text import Vocabulary as Vocabulary
-from .text import sample as sample
 from .training import NonFiniteError as NonFiniteError
 from .training import fit as fit

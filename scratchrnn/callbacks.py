@@ -7,13 +7,13 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from .checks import above_zero, integer
 from .history import History
 from .model import SequenceModel
 
 
 class Callback:
-    """Called by `fit` between epochs; override what is needed. A plain function `f(model, history)` serves as
-    on_epoch_end."""
+    """Called by `fit` between epochs; override what is needed. A function (model, history) serves as on_epoch_end."""
 
     def on_train_begin(self, model: SequenceModel, history: History) -> None:
         """Before the first update."""
@@ -33,8 +33,7 @@ class EarlyStopping(Callback):
     """
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0, restore_best: bool = True) -> None:
-        if patience < 1:
-            raise ValueError(f"patience must be at least 1 epoch, got {patience}")
+        integer("patience", patience)
         if not min_delta >= 0:
             raise ValueError(f"min_delta must not be negative, got {min_delta}")
         self.patience = patience
@@ -51,8 +50,9 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
         """Remember the best epoch; True when it is too long ago."""
         loss = (history.val_loss or history.loss)[-1]
-        if loss < self.best - self.min_delta or self._best_vector is None:
-            self.best, self.best_epoch = loss, history.epochs
+        if self._best_vector is None or loss < self.best - self.min_delta:
+            self.best = math.inf if math.isnan(loss) else loss  # any number is better than NaN
+            self.best_epoch = history.epochs
             self._best_vector = model.params.vector.copy()
         return history.epochs - self.best_epoch >= self.patience
 
@@ -66,7 +66,7 @@ class CosineDecay(Callback):
     """Let the learning rate fall over the epochs, along half a cosine, to `last` times what it was at first."""
 
     def __init__(self, epochs: int, last: float = 0.05) -> None:
-        self.epochs, self.last = epochs, last
+        self.epochs, self.last = integer("epochs", epochs), above_zero("last", last)
 
     def on_train_begin(self, model: SequenceModel, history: History) -> None:
         """Remember the first learning rate, and where the run begins."""
@@ -83,9 +83,7 @@ class TimeLimit(Callback):
     """End training before the epoch that, taking as long as the longest so far, would not be over after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        if not seconds > 0:
-            raise ValueError(f"seconds must be positive, got {seconds}")
-        self.seconds = seconds
+        self.seconds = above_zero("seconds", seconds)
 
     def on_train_begin(self, model: SequenceModel, history: History) -> None:
         """Start the clock."""

@@ -80,14 +80,19 @@ def load(path: str | os.PathLike[str], *, backend: str | None = None) -> Sequenc
 
 def read(path: str | os.PathLike[str], *, backend: str | None = None) -> Checkpoint:
     """Everything in a file: model, history (None where none was saved) and extra. Raises as `load`."""
+    resolve(backend)  # a backend that is missing is not the file's fault
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-            header = json.loads(str(arrays.pop("header")))
-    except (KeyError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        header = json.loads(str(arrays.pop("header")))
+        if header["format"] == FORMAT:
+            return _build(header, arrays, backend)
+    except (KeyError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{os.fspath(path)} is not a scratchrnn checkpoint, or is damaged") from error
-    if header["format"] != FORMAT:
-        raise ValueError(f"{os.fspath(path)} has checkpoint format {header['format']}; this version reads {FORMAT}")
+    raise ValueError(f"{os.fspath(path)} has checkpoint format {header['format']}; this version reads {FORMAT}")
+
+
+def _build(header: dict[str, Any], arrays: dict[str, np.ndarray], backend: str | None) -> Checkpoint:
     vector = arrays["vector"]
     layers = [LAYERS[spec.pop("type")](**spec) for spec in header["layers"]]
     options: dict[str, Any] = {"loss": header["loss"], "backend": backend, "dtype": vector.dtype}
@@ -96,7 +101,7 @@ def read(path: str | os.PathLike[str], *, backend: str | None = None) -> Checkpo
         model: SequenceModel = VanillaRNN(rnn.input_size, rnn.hidden_size, linear.output_size, init=rnn.init, **options)
     else:
         model = SequenceModel(layers, **options)
-    model.params.vector[...] = resolve(model.backend).asarray(vector)
+    model.params = model.params.like(resolve(model.backend).asarray(vector))
     history = _unpack(header["history"], arrays, model) if "history" in header else None
     return Checkpoint(model, history, header["extra"])
 

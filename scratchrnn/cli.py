@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from .commands import check, demo, flow, info, sample, train
+from .commands import bench, check, demo, flow, info, sample, train
 from .commands.options import Parser
 
-COMMANDS = (demo, train, sample, check, flow, info)
-# What the library raises for what its user did; anything else is a mistake of ours and keeps its traceback.
+COMMANDS = (demo, train, sample, check, flow, bench, info)
+# What the library raises for what its user did; --traceback shows where. Anything else keeps its traceback.
 ERRORS = (ValueError, TypeError, IndexError, OSError, ImportError, RuntimeError, FloatingPointError, MemoryError)
 
 DESCRIPTION = "Recurrent networks from scratch: trained by hand-written BPTT, with gradients checked and visible."

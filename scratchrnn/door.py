@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends.arrays import Array, to_numpy
+from .backends.arrays import Array, namespace, to_numpy
 from .backends.numpy_backend import Backend
 from .steps import Counted
 
@@ -22,7 +22,7 @@ def sequences(
 
     What stands past the end of a row is replaced by 0 unread.
     """
-    x = _array("x", x)
+    x = as_array("x", x)
     tokens = x.dtype.kind in "iu" and x.ndim == 2
     expected = f"(N, T, {features})"
     if tokens and not tokens_allowed:
@@ -49,7 +49,8 @@ def sequences(
         where = _first(wrong)
         value, (t, n, *rest) = x[where], where
         if tokens:
-            raise IndexError(f"token {int(value)} at x[{n}, {t}] is outside 0 … {features - 1}")
+            hint = "; for one feature per step pass x[..., None]" if features == 1 else ""
+            raise IndexError(f"token {int(value)} at x[{n}, {t}] is outside 0 … {features - 1}{hint}")
         raise ValueError(f"x[{n}, {t}, {rest[0]}] is {float(value)} in {x.dtype}; every input must be finite")
     return (x.astype(np.int64, copy=False) if tokens else x), lengths
 
@@ -58,7 +59,7 @@ def row_lengths(lengths: Any, N: int, T: int) -> np.ndarray | None:
     """lengths (N,) of integers in [1, T] as int64; None when it says nothing: no lengths, or all rows T long."""
     if lengths is None:
         return None
-    lengths = to_numpy(_array("lengths", lengths))
+    lengths = to_numpy(as_array("lengths", lengths))
     if lengths.dtype.kind not in "iu":
         raise TypeError(f"lengths must be integers, got {lengths.dtype}")
     if lengths.shape != (N,):
@@ -74,7 +75,7 @@ def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend) ->
     """The state before the first step; zeros when None."""
     if h0 is None:
         return backend.xp.zeros(shape, dtype)
-    h0 = _array("h0", h0)
+    h0 = as_array("h0", h0)
     if h0.shape != shape:
         raise ValueError(f"expected h0 of shape (N, H) = {shape}, got {h0.shape}")
     h0 = _cast(h0, dtype, backend)
@@ -85,7 +86,7 @@ def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend) ->
     return h0
 
 
-def target(
+def targets(
     target: Any,
     loss: str,
     steps: Any,
@@ -98,10 +99,9 @@ def target(
 ) -> Array:
     """The target of the taken steps, time-major: (K, N, O), or integer (K, N) for cross-entropy.
 
-    Never broadcast: a target of another shape is an error, whatever NumPy would make of it. Only counted entries are
-    read.
+    Never broadcast: a target of another shape is an error. Only counted entries are read.
     """
-    target = _array("target", target)
+    target = as_array("target", target)
     classes = loss == "cross_entropy"
     last = isinstance(steps, str) and steps == "last"
     if classes and target.dtype.kind not in "iu":
@@ -133,10 +133,10 @@ def target(
     return taken.astype(np.int64, copy=False) if classes else taken
 
 
-def _array(name: str, value: Any) -> Array:
+def as_array(name: str, value: Any) -> Array:
     """The value as an array of real numbers."""
     try:
-        array = value if hasattr(value, "dtype") and hasattr(value, "shape") else np.asarray(value)
+        array = value if isinstance(value, np.ndarray) or namespace(value) is not np else np.asarray(value)
     except ValueError:  # NumPy found lists of different lengths
         raise ValueError(
             f"{name} must be one array, but its rows differ in shape; pad them, and pass lengths"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,12 @@ class FlowRecord:
             table[i, : len(row)] = row
         return table
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.norms if dtype is None else self.norms.astype(dtype)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.norms[index]
+
     @property
     def per_sample(self) -> np.ndarray:
         """(rows, T): √N · ‖∂L/∂h_t‖, the root mean square over rows of N · ‖∂L/∂h_t[n]‖.
@@ -80,6 +87,12 @@ class History:
     interrupted: bool = False
     moments: Moments = field(default_factory=dict)
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
+
+    def end_epoch(self, loss: float, val_loss: float | None) -> None:
+        """Record an epoch. Earlier epochs without validation count as NaN, so that the lists stay in step."""
+        self.loss.append(loss)
+        if val_loss is not None:
+            self.val_loss += [math.nan] * (len(self.loss) - 1 - len(self.val_loss)) + [val_loss]
 
     @property
     def epochs(self) -> int:

@@ -5,8 +5,7 @@
 With no padding that is the chapter's L = (1/T) · Σ_t L_t, averaged over the batch. Shapes: y (K, N, O) for K steps,
 time-major; `mask` (K, N) says which entries count (None: all); `count` is their number in the *whole* batch, of which y
 may be a block of rows, so that blocks add up. Values are accumulated in float64 whatever the dtype of y. An entry that
-does not count is never read: NaN in its target changes nothing. The value runs on complex numbers, for the complex-step
-check.
+does not count is never read: NaN in its target changes nothing. The value runs on complex numbers too.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple
 def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Array, Array]:
     """Cross-entropy of softmax(y), in nats, with integer targets (K, N): L_nt = log Σ_o exp(y_o) − y_target.
 
-    Returns L and ∂L/∂y = (softmax(y) − onehot(target)) / count. The largest logit is subtracted first, so logits of any
-    size are exact.
+    Returns L and ∂L/∂y = (softmax(y) − onehot(target)) / count; nothing overflows.
     """
     xp = namespace(y)
     if mask is not None:

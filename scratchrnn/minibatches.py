@@ -1,18 +1,16 @@
-"""Minibatches: arrays checked once and gathered row by row, or a source that is asked for each.
-
-`fit` takes its data through here, and so does whatever measures a loss over more rows than one pass should hold.
-"""
+"""Minibatches of the data that `fit` trains on or validates with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from . import passes
+from .backends.arrays import to_numpy
+from .door import as_array
 from .model import SequenceModel
-from .passes import Batch
+from .steps import counted_steps
 
 VALIDATION_NUMBERS = 1 << 22  # hidden states and outputs that a validation loss holds at a time
 
@@ -26,49 +24,84 @@ class BatchSource(Protocol):
         """x and target of the sequences with these numbers, batch first."""
 
 
+class Minibatch(NamedTuple):
+    """Some rows of the data as `model.loss_and_grads` takes them."""
+
+    x: Any  # (n, T, D) or integer (n, T), a view of a time-major array
+    target: Any
+    steps: Any
+    lengths: Any
+    counted: int  # entries that count
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """For `model.loss_and_grads` and `model.loss`."""
+        lengths = {} if self.lengths is None else {"lengths": self.lengths}
+        return {"x": self.x, "target": self.target, "steps": self.steps, **lengths}
+
+
 class Rows:
-    """The training data as minibatches: arrays checked once and gathered row by row, or a source asked for each."""
+    """Arrays, checked once and gathered row by row, or a source that is asked for each minibatch."""
 
     def __init__(self, model: SequenceModel, x: Any, target: Any, steps: Any, lengths: Any) -> None:
-        self._model, self._steps = model, steps
+        self._steps = steps if isinstance(steps, str) else to_numpy(steps)
         self._source: BatchSource | None = x if hasattr(x, "gather") else None
-        if self._source is None:
-            if target is None:
-                raise TypeError("fit needs a target beside x, unless x is a batch source with a gather method")
-            self._whole = model._check_batch(x, target, None, steps, lengths)
-            self._length = self._whole.batch_rows
+        if self._source is not None:
+            if target is not None or lengths is not None:
+                raise TypeError("a batch source brings its own targets; target and lengths must be None")
+            if len(self._source) == 0:
+                raise ValueError("the batch source is empty")
+            self._length = len(self._source)
             return
-        if target is not None or lengths is not None:
-            raise TypeError("a batch source brings its own targets; target and lengths must be None")
-        self._length = len(self._source)
-        if self._length == 0:
-            raise ValueError("the batch source is empty")
+        if target is None:
+            raise TypeError("fit needs a target beside x, unless x is a batch source with a gather method")
+        whole = model._check_batch(x, target, None, steps, lengths)
+        self._length = N = whole.batch_rows
+        self._backend = model._backend
+        self._x, self._target = whole.x, self._backend.asarray(as_array("target", target))
+        self._lengths = None if lengths is None else to_numpy(as_array("lengths", lengths))
+        mask = whole.counted.mask
+        self._counts = np.full(N, whole.counted.total // N) if mask is None else to_numpy(mask).sum(axis=0)
 
     def __len__(self) -> int:
         return self._length
 
-    def minibatches(self, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+    def shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Minibatch]:
         """One epoch: every row once, in a random order. Minibatches in which nothing counts are passed over."""
-        order = rng.permutation(self._length)
+        yield from self._cut(rng.permutation(self._length), batch_size)
+
+    def in_order(self, batch_size: int) -> Iterator[Minibatch]:
+        """Every row once, in order."""
+        yield from self._cut(np.arange(self._length), batch_size)
+
+    def _cut(self, order: np.ndarray, batch_size: int) -> Iterator[Minibatch]:
         for start in range(0, self._length, batch_size):
-            batch = self.batch(order[start : start + batch_size])
-            if batch.counted.total:
+            batch = self._gather(order[start : start + batch_size])
+            if batch.counted:
                 yield batch
 
-    def batch(self, rows: np.ndarray) -> Batch:
-        """The rows with these numbers."""
+    def _gather(self, rows: np.ndarray) -> Minibatch:
         if self._source is not None:
-            return self._model._check_batch(*self._source.gather(rows), None, self._steps, None)
-        return self._whole.minibatch(self._model._backend.asarray(rows))
+            x, target = self._source.gather(rows)
+            N, T = x.shape[:2]
+            return Minibatch(x, target, self._steps, None, counted_steps(self._steps, T, N, None).total)
+        steps = self._steps if isinstance(self._steps, str) or self._steps.ndim == 1 else self._steps[rows]
+        lengths = None if self._lengths is None else self._lengths[rows]
+        count = int(self._counts[rows].sum())
+        at = self._backend.asarray(rows)
+        return Minibatch(self._x[:, at].swapaxes(0, 1), self._target[at], steps, lengths, count)
 
 
 def validation_rows(model: SequenceModel, validation: Any, steps: Any) -> Rows:
+    """What `fit` takes as validation: (x, target), a batch source, or a dict with steps and lengths of its own."""
     if isinstance(validation, dict):
         unknown = set(validation) - {"x", "target", "steps", "lengths"}
-        if unknown or not {"x"} <= set(validation):
+        if unknown or "x" not in validation:
             raise ValueError(f"a validation dict has x, target, steps and lengths, got {', '.join(validation)}")
         given = {"target": None, "steps": steps, "lengths": None, **validation}
         return Rows(model, given["x"], given["target"], given["steps"], given["lengths"])
+    if not isinstance(steps, str) and np.ndim(to_numpy(steps)) == 2:
+        raise ValueError("steps is a mask of the training rows; give validation as a dict with steps of its own")
     if hasattr(validation, "gather"):
         return Rows(model, validation, None, steps, None)
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:
@@ -79,14 +112,10 @@ def validation_rows(model: SequenceModel, validation: Any, steps: Any) -> Rows:
 
 def mean_loss(model: SequenceModel, data: Rows) -> float:
     """Loss over all rows, a bounded number of them at a time."""
-    T = data.batch(np.arange(1)).x.shape[0]
+    T = next(data.in_order(1)).x.shape[1]
     widest = max(layer.output_size for layer in model.layers)
-    rows = max(1, VALIDATION_NUMBERS // (T * widest))
     total, weight = 0.0, 0
-    for start in range(0, len(data), rows):
-        batch = data.batch(np.arange(start, min(start + rows, len(data))))
-        if batch.counted.total:
-            loss = float(passes.loss(model._network, model._backend, model.params, batch))
-            total += loss * batch.counted.total
-            weight += batch.counted.total
+    for batch in data.in_order(max(1, VALIDATION_NUMBERS // (T * widest))):
+        total += float(model.loss(**batch.arguments)) * batch.counted
+        weight += batch.counted
     return total / weight

@@ -100,7 +100,7 @@ class SequenceModel:
         """
         x, states, lengths, _ = self._check_inputs(x, h0, lengths)
         forward = passes.run(self._network, self._backend, self.params, x, states, lengths)
-        return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), self._unpack_states(forward.h_last))
+        return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), self._carried(forward.h_last))
 
     def predict(self, x: Any, steps: Any = "last", *, h0: Any = None, lengths: Any = None) -> Array:
         """Outputs of the chosen steps only: "last" → (N, O); "all" → (N, T, O); a mask (T,) → (N, its steps, O); a mask
@@ -115,7 +115,7 @@ class SequenceModel:
             return y
         return y.reshape(-1, self.output_size) if counted.mask is None else y[counted.mask.T]
 
-    def loss(self, x: Any, target: Any, *, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
+    def loss(self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
         """The loss alone, as `loss_and_grads` computes it."""
         batch = self._check_batch(x, target, h0, steps, lengths)
         return _scalar(passes.loss(self._network, self._backend, self.params, batch))
@@ -124,7 +124,6 @@ class SequenceModel:
         self,
         x: Any,
         target: Any,
-        *,
         h0: Any = None,
         steps: Any = "all",
         lengths: Any = None,
@@ -140,14 +139,12 @@ class SequenceModel:
         x : (N, T, D), or integer tokens (N, T) that stand for one-hot vectors.
         target : (N, T, O) for "mse", integer (N, T) for "cross_entropy"; (N, O) or (N,) with steps="last".
         h0 : state before the first step, (N, H); None is zeros.
-        steps : "all", "last", or a boolean mask (T,) or (N, T) of the steps that count; targets elsewhere are never
-        read.
+        steps : "all", "last", or a boolean mask (T,) or (N, T) of what counts; targets elsewhere are never read.
         lengths : (N,) integers, the true length of each padded row.
         inputs : also compute ∂L/∂x.
         rng : source of randomness for layers that have any in training; None is evaluation.
 
-        Returns `loss`, `grads` (like `params`), `grads_h0`, `grads_x`, `h_last` and `flow`, whose `norms[t]` is
-        ‖∂L/∂h_t‖.
+        Returns `loss`, `grads` (like `params`), `grads_h0`, `grads_x`, `h_last`, and `flow` with norms[t] = ‖∂L/∂h_t‖.
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
         batch = self._check_batch(x, target, h0, steps, lengths)
@@ -159,13 +156,12 @@ class SequenceModel:
             result.grads,
             self._unpack_states(result.grads_h0),
             None if result.grads_x is None else result.grads_x.swapaxes(0, 1),
-            self._unpack_states(result.h_last),
+            self._carried(result.h_last),
             result.flow,
         )
 
     def to(self, backend: str | None, dtype: Any = None) -> SequenceModel:
-        """Move the parameters to a backend, and to a dtype where one is given; None keeps the backend. Returns the
-        model.
+        """Move the parameters to a backend (None: keep it), and to a dtype where one is given. Returns the model.
 
         Arrays taken from `params` earlier no longer belong to it.
         """
@@ -225,10 +221,17 @@ class SequenceModel:
         """States as the user sees them."""
         return states
 
+    def _carried(self, states: States) -> Any:
+        """Last states to carry on with: copies, since a view would keep the states of every step alive."""
+        return self._unpack_states(tuple(state.copy() for state in states))
+
     def _recurrent(self) -> list[RecurrentLayer]:
         return [cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent]
 
     def _check_layers(self) -> None:
+        strangers = [layer for layer in self.layers if not hasattr(layer, "backward") or isinstance(layer, type)]
+        if strangers:
+            raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {strangers[0]!r}")
         if self.loss_name not in LOSSES:
             raise ValueError(f"loss={self.loss_name!r} is not known; choose one of {', '.join(LOSSES)}")
         if not self._recurrent():
@@ -254,7 +257,7 @@ class SequenceModel:
     def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
         x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
         T, N = x.shape[:2]
-        target = door.target(target, self.loss_name, steps, counted, N, T, self.output_size, self.dtype, self._backend)
+        target = door.targets(target, self.loss_name, steps, counted, N, T, self.output_size, self.dtype, self._backend)
         return Batch(x, states, lengths, target, counted.on(self._backend), N)
 
 
@@ -285,7 +288,7 @@ class VanillaRNN(SequenceModel):
         seed: int = 0,
         init: str = "xavier",
     ) -> None:
-        layers: list[Layer] = [RNN(input_size, hidden_size, init), Linear(hidden_size, output_size, init)]
+        layers: list[Layer] = [RNN(input_size, hidden_size, init=init), Linear(hidden_size, output_size, init=init)]
         super().__init__(layers, loss=loss, backend=backend, dtype=dtype, seed=seed)
 
     @property

@@ -60,6 +60,8 @@ class Parameters(MutableMapping[str, Array]):
     def __setitem__(self, name: str, value: Any) -> None:
         view = self[name]
         value = to_numpy(value) if namespace(view) is np else namespace(view).asarray(value)
+        if value.dtype.kind not in "fiub":
+            raise TypeError(f"{name} holds real numbers, got an array of {value.dtype}")
         if value.shape != view.shape:
             raise ValueError(f"{name} has shape {view.shape}, got an array of shape {value.shape}")
         view[...] = value
@@ -83,6 +85,14 @@ class Parameters(MutableMapping[str, Array]):
     def copy(self) -> Parameters:
         """An independent copy."""
         return self.like(self.vector.copy())
+
+    def __eq__(self, other: object) -> bool:
+        """Same names, shapes and numbers."""
+        if not isinstance(other, Parameters):
+            return NotImplemented
+        return self.shapes == other.shapes and bool((self.vector == other.vector).all())
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameters:
         return self.copy()

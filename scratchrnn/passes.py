@@ -45,14 +45,8 @@ class Batch(NamedTuple):
 
     def block(self, rows: slice) -> Batch:
         """A block of its rows, contiguous; the batch itself where the block is all of it."""
-        return self if rows == slice(0, self.batch_rows) else self._select(rows)
-
-    def minibatch(self, rows: Array) -> Batch:
-        """Rows by their numbers, as a batch of its own: its loss is the mean over its own counted entries."""
-        batch, N = self._select(rows), len(rows)
-        return batch._replace(counted=batch.counted.of_its_own(N, of=self.batch_rows), batch_rows=N)
-
-    def _select(self, rows: Any) -> Batch:
+        if rows == slice(0, self.batch_rows):
+            return self
         contiguous = namespace(self.x).ascontiguousarray
         return Batch(
             contiguous(self.x[:, rows]),
@@ -195,8 +189,7 @@ def tangent(
     dx: Array | None,
     dstates: States,
 ) -> Array:
-    """The forward pass linearised along stored traces: how the counted outputs (K, N, O) move. dx is None for
-    tokens."""
+    """The forward pass linearised along stored traces: how the counted outputs (K, N, O) move."""
     remaining = list(dstates)
     for i, layer in enumerate(network.layers):
         dstate = remaining.pop(0) if layer.recurrent else None

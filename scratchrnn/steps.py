@@ -43,18 +43,12 @@ class Counted(NamedTuple):
             index = backend.asarray(index)
         return Counted(index, None if self.mask is None else backend.asarray(self.mask), self.total)
 
-    def rows(self, rows: Any) -> Counted:
-        """The same for some of the rows, a slice or their numbers; `total` stays that of the whole batch."""
+    def rows(self, block: slice) -> Counted:
+        """The same for a block of rows; `total` stays that of the whole batch."""
         index = self.index
         if isinstance(index, tuple):  # (step of each row, row)
-            step = index[0][rows]
-            index = (step, index[1][: len(step)])
-        return Counted(index, None if self.mask is None else self.mask[:, rows], self.total)
-
-    def of_its_own(self, N: int, of: int) -> Counted:
-        """The same for N rows that were taken out of a batch of `of`: `total` counts their entries alone."""
-        total = self.total * N // of if self.mask is None else int(self.mask.sum())
-        return self._replace(total=total)
+            index = (index[0][block], index[1][: block.stop - block.start])
+        return Counted(index, None if self.mask is None else self.mask[:, block], self.total)
 
 
 def counted_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> Counted:

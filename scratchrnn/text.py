@@ -1,4 +1,4 @@
-"""Text for a character model: reading it, numbering its characters, cutting it into windows, writing on from a prompt.
+"""Text for a character model: reading it, numbering its characters, cutting it into windows.
 
 A character stands for a one-hot vector and is never written as one: everything here speaks of integer ids, which the
 first layer takes as they are. A long text costs its own size in memory, once, in the smallest integer type that fits.
@@ -7,15 +7,14 @@ first layer takes as they are. A long text costs its own size in memory, once, i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .backends.arrays import to_numpy
-from .model import SequenceModel
+from .checks import integer
 
 BLOCK = 1 << 18  # characters numbered at a time: bounds the working memory of `encode`
 
@@ -168,8 +167,8 @@ class Windows:
     """
 
     def __init__(self, ids: np.ndarray, seq_length: int, stride: int | None = None) -> None:
-        self.ids, self.seq_length = ids, _count("seq_length", seq_length)
-        self.stride = self.seq_length if stride is None else _count("stride", stride)
+        self.ids, self.seq_length = ids, integer("seq_length", seq_length)
+        self.stride = self.seq_length if stride is None else integer("stride", stride)
         if len(ids) <= self.seq_length:
             raise ValueError(
                 f"a text of {len(ids)} characters is too short for windows of {self.seq_length} with a target after "
@@ -184,107 +183,3 @@ class Windows:
         steps = np.arange(self.seq_length + 1)
         ids = self.ids[steps[:, None] + np.asarray(rows) * self.stride]
         return ids[:-1].T, ids[1:].T
-
-
-def sample(
-    model: SequenceModel,
-    vocabulary: Vocabulary,
-    prompt: str,
-    length: int,
-    *,
-    temperature: float = 1.0,
-    mode: str = "carried",
-    window: int | None = None,
-    seed: int | np.random.Generator = 0,
-) -> str:
-    """Write on from a prompt, one character at a time, each drawn from p = softmax(y / temperature).
-
-    Parameters
-    ----------
-    model : takes and gives `len(vocabulary)` characters.
-    prompt : at least one character.
-    length : how many characters to add.
-    temperature : below 1 likely characters become likelier still, above 1 all become alike.
-    mode : "carried" reads the prompt once and carries the state from character to character; "window" is the
-    chapter's way, which starts from a zero state for every character and reads the last `window` characters.
-    window : for mode "window"; None is the length of the prompt, as in the chapter.
-    seed : a number, or a generator to draw from. The same seed gives the same text on every backend, up to rounding.
-
-    Returns the prompt and what was added. Raises ValueError or TypeError that says what was expected and what came.
-    Source: chapter, 文本处理示例:字符级语言模型 (generate_text).
-    """
-    ids = _check_sample(model, vocabulary, prompt, length, temperature, mode, window)
-    rng = np.random.default_rng(seed)
-    outputs = _carried(model, ids) if mode == "carried" else _sliding(model, ids, window or len(ids))
-    for y in islice(outputs, length):
-        ids.append(draw(y, temperature, rng))
-    return vocabulary.decode(ids)
-
-
-def draw(y: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
-    """An id drawn from softmax(y / temperature), in float64. The largest output is subtracted first: nothing overflows.
-
-    Raises ValueError where an output is not finite.
-    """
-    y = y.astype(np.float64)
-    if not np.isfinite(y).all():
-        raise ValueError("the model's outputs are not finite: there is nothing to draw from")
-    with np.errstate(over="ignore", under="ignore"):
-        cumulative = np.cumsum(np.exp((y - y.max()) / temperature))
-    return int(np.searchsorted(cumulative[:-1], rng.random() * cumulative[-1], side="right"))
-
-
-def _carried(model: SequenceModel, ids: list[int]) -> Iterator[np.ndarray]:
-    """Outputs (V,) after the last of the ids; each time only those are read that were not read before."""
-    state, read = None, 0
-    while True:
-        out = model.forward(np.array([ids[read:]]), state)
-        state, read = out.h_last, len(ids)
-        yield to_numpy(out.y[0, -1])
-
-
-def _sliding(model: SequenceModel, ids: list[int], window: int) -> Iterator[np.ndarray]:
-    """Outputs (V,) after the last `window` of the ids, from a zero state."""
-    while True:
-        yield to_numpy(model.predict(np.array([ids[-window:]]), steps="last")[0])
-
-
-def _check_sample(
-    model: SequenceModel,
-    vocabulary: Vocabulary,
-    prompt: str,
-    length: int,
-    temperature: float,
-    mode: str,
-    window: int | None,
-) -> list[int]:
-    """The door of `sample`; returns the prompt's ids."""
-    if not model.input_size == model.output_size == len(vocabulary):
-        raise ValueError(
-            f"the vocabulary has {len(vocabulary)} characters, but this model takes {model.input_size} and gives "
-            f"{model.output_size}"
-        )
-    if not isinstance(prompt, str):
-        raise TypeError(f"the prompt must be a string, got {type(prompt).__name__}")
-    if not prompt:
-        raise ValueError("the prompt is empty; give at least one character to write on from")
-    _count("length", length, at_least=0)
-    if isinstance(temperature, bool) or not isinstance(temperature, (int, float, np.number)):
-        raise TypeError(f"temperature must be a number, got {temperature!r}")
-    if not (temperature > 0 and np.isfinite(temperature)):
-        raise ValueError(f"temperature must be positive and finite, got {temperature}")
-    if mode not in ("carried", "window"):
-        raise ValueError(f'mode must be "carried" or "window", got {mode!r}')
-    if window is not None:
-        if mode != "window":
-            raise ValueError('window is for mode="window"; a carried state has none')
-        _count("window", window)
-    return vocabulary.encode(prompt).tolist()
-
-
-def _count(name: str, value: int, at_least: int = 1) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, got {value}")
-    return int(value)

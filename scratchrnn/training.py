@@ -1,7 +1,8 @@
 """Training: one loop.
 
-An update is four plain lines: gradients, clip, step, subtract. What surrounds them makes minibatches, keeps the
-history, and stops before a number that is not finite reaches the weights.
+An update is: gradients, clip, step, subtract. What surrounds these makes minibatches, keeps the history, and stops
+before a number that is not finite reaches the weights. Gradients come from the model's public `loss_and_grads`, so a
+model that overrides it trains with its own.
 """
 
 from __future__ import annotations
@@ -10,21 +11,19 @@ import copy
 import math
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import passes
-from .backends.arrays import to_numpy
+from .backends.arrays import Array, namespace, to_numpy
 from .callbacks import Callback
-from .gradients.clip import check_limit, clip_by_value, shrink, vector_norm
+from .checks import above_zero, integer
+from .gradients.clip import clip_by_value, shrink, vector_norm
 from .history import History
-from .minibatches import Rows, mean_loss, validation_rows
-from .model import SequenceModel
-from .optimizers import Adam, Optimizer
-from .parameters import Parameters
-from .passes import Backward, Batch
+from .minibatches import Minibatch, Rows, mean_loss, validation_rows
+from .model import LossAndGrads, SequenceModel
+from .optimizers import Adam, Moments, Optimizer
 
 
 class NonFiniteError(FloatingPointError):
@@ -33,12 +32,16 @@ class NonFiniteError(FloatingPointError):
     update (from 1), tensor and time_step (None where no step is to blame) say where it was first seen.
     """
 
-    def __init__(self, message: str, history: History, update: int, tensor: str, time_step: int | None) -> None:
-        super().__init__(message)
-        self.history = history
-        self.update = update
-        self.tensor = tensor
-        self.time_step = time_step
+    def __init__(self, what: str, tensor: str, time_step: int | None, history: History, update: int) -> None:
+        super().__init__(what, tensor, time_step, history, update)
+        self.what, self.tensor, self.time_step = what, tensor, time_step
+        self.history, self.update = history, update
+
+    def __str__(self) -> str:
+        return (
+            f"update {self.update}: {self.what}. Training stopped with the weights of the last good update; "
+            "try clip_norm=1.0, a smaller learning rate, or inputs and targets of order 1"
+        )
 
 
 def fit(
@@ -79,17 +82,10 @@ def fit(
     Ctrl-C ends training and returns the history so far. Raises NonFiniteError when a loss, a gradient or an update is
     not finite, ValueError, TypeError or IndexError for arguments that do not fit, before anything is changed.
     """
-    _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, track, resume)
+    hooks = _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, callbacks, track)
     data = Rows(model, x, target, steps, lengths)
     held_out = None if validation is None else validation_rows(model, validation, steps)
-    if resume is None:
-        history = History(optimizer or Adam(1e-2), rng=np.random.default_rng(seed))
-        history.moments = history.optimizer.init(model.params.vector)
-    else:
-        history = copy.deepcopy(resume)
-        history.moments = {name: model._backend.asarray(m, model.dtype) for name, m in history.moments.items()}
-        history.optimizer, history.interrupted = optimizer or history.optimizer, False
-    hooks = [c if isinstance(c, Callback) else _Function(c) for c in callbacks]
+    history = _begin(model, optimizer, seed) if resume is None else _go_on(model, optimizer, resume)
 
     for hook in hooks:
         hook.on_train_begin(model, history)
@@ -97,14 +93,12 @@ def fit(
         try:
             for _ in range(epochs):
                 total, weight = 0.0, 0
-                for batch in data.minibatches(history.rng, batch_size):
-                    loss = _update(model, batch, history, clip_norm, clip_value, track)
-                    total += loss * batch.counted.total
-                    weight += batch.counted.total
+                for batch in data.shuffled(history.rng, batch_size):
+                    total += _update(model, batch, history, clip_norm, clip_value, track) * batch.counted
+                    weight += batch.counted
                     bar.update()
-                history.loss.append(total / weight)
-                if held_out is not None:
-                    history.val_loss.append(mean_loss(model, held_out))
+                val_loss = None if held_out is None else mean_loss(model, held_out)
+                history.end_epoch(total / weight, val_loss)
                 bar.set_postfix(_latest(history), refresh=False)
                 if any([hook.on_epoch_end(model, history) for hook in hooks]):
                     break
@@ -118,69 +112,94 @@ def fit(
 
 def _update(
     model: SequenceModel,
-    batch: Batch,
+    batch: Minibatch,
     history: History,
     clip_norm: float | None,
     clip_value: float | None,
     track: str | None,
 ) -> float:
     """One update of the model; returns its loss."""
-    network, backend, params = model._network, model._backend, model.params
+    backend, vector = model._backend, model.params.vector
     update = history.updates + 1
-    result = passes.loss_and_grads(network, backend, params, batch, rng=history.rng)
-    loss, grads = float(result.loss), result.grads
-    norm = float(backend.twin(vector_norm)(grads.vector))
+    result = model.loss_and_grads(**batch.arguments, rng=history.rng)
+    loss, grad = float(result.loss), result.grads.vector
+    norm = float(backend.twin(vector_norm)(grad))
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise _not_finite(model, batch, result, history, update)
+        raise NonFiniteError(*_diagnosis(model, batch, result), history, update)
 
-    clipped = clip_norm is not None and shrink(grads.vector, norm, float(clip_norm))
+    clipped = clip_norm is not None and shrink(grad, norm, float(clip_norm))
     if clip_value is not None:
-        clipped |= clip_by_value(grads, clip_value)
+        clipped |= clip_by_value(grad, clip_value)
 
-    delta = backend.xp.empty_like(params.vector)
-    history.optimizer.step(delta, grads.vector, history.moments, update, backend)
-    if not bool(backend.xp.isfinite(delta).all()):
-        where = _first_not_finite(params.like(delta))
-        raise NonFiniteError(_message(update, f"the step of {where} is not finite"), history, update, where, None)
-    params.vector -= delta
+    delta = backend.xp.empty_like(vector)
+    history.optimizer.step(delta, grad, history.moments, update, backend)
+    if not _step_is_finite(delta, history.moments, norm):
+        history.moments = {}  # spoiled: nothing can go on from them
+        names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
+        what = f"the step of {names[0]} is not finite" if names else f"the squared gradient overflows {model.dtype}"
+        raise NonFiniteError(what, names[0] if names else "grads", None, history, update)
+    vector -= delta
 
     history.grad_norm.append(norm)
     history.clipped.append(clipped)
     if track:
-        history.flow.add(update, to_numpy(result.flow.norms), batch.batch_rows)
+        history.flow.add(update, to_numpy(result.flow.norms), len(batch.x))
     return loss
 
 
-def _not_finite(model: SequenceModel, batch: Batch, result: Backward, history: History, update: int) -> NonFiniteError:
-    """Say what became NaN or infinite first: an output going forward, else ∂L/∂h_t going back, else a gradient."""
-    forward = passes.run(model._network, model._backend, model.params, batch.x, batch.states, batch.lengths)
-    bad_outputs = ~np.isfinite(to_numpy(forward.y)).all(axis=(1, 2))
-    bad_flow = ~np.isfinite(to_numpy(result.flow.norms))
-    if bad_outputs.any():
-        tensor, t = "y", int(np.argmax(bad_outputs))
-        what = f"the output y is not finite from time step {t} on"
-    elif not math.isfinite(float(result.loss)):
-        size = to_numpy(abs(forward.y)).max(axis=(1, 2))
-        tensor, t = "loss", int(np.argmax(size))
-        what = f"the loss is {float(result.loss)}; the largest output, {size[t]:.3g}, is at time step {t}"
-    elif bad_flow.any():
-        tensor, t = "h", int(np.flatnonzero(bad_flow)[-1])
-        what = f"the gradient ∂L/∂h_t is not finite at time step {t} and before"
-    else:
-        tensor, t = _first_not_finite(result.grads), None
-        what = f"the gradient of {tensor} is not finite"
-    return NonFiniteError(_message(update, what), history, update, tensor, t)
+def _step_is_finite(delta: Array, moments: Moments, norm: float) -> bool:
+    """Whether an update may be applied. Averages of squares overflow where the gradient's own norm does not."""
+    xp = namespace(delta)
+    large = norm > float(np.finfo(delta.dtype).max) ** 0.5
+    return all(bool(xp.isfinite(a).all()) for a in ([delta, *moments.values()] if large else [delta]))
 
 
-def _message(update: int, what: str) -> str:
-    return (
-        f"update {update}: {what}. Training stopped with the weights of the last good update; "
-        "try clip_norm=1.0, a smaller learning rate, or inputs and targets of order 1"
-    )
+def _diagnosis(model: SequenceModel, batch: Minibatch, result: LossAndGrads) -> tuple[str, str, int | None]:
+    """What became NaN or infinite first: an output going forward, else ∂L/∂h_t going back, else a gradient.
+
+    Returns a sentence, the tensor and the time step.
+    """
+    y = to_numpy(model.forward(batch.x, lengths=batch.lengths).y)
+    size = np.abs(y).max(axis=(0, 2))  # (T,)
+    bad_flow = np.flatnonzero(~np.isfinite(to_numpy(result.flow.norms)))
+    if not np.isfinite(size).all():
+        t = int(np.argmin(np.isfinite(size)))
+        return f"the output y is not finite from time step {t} on", "y", t
+    if not math.isfinite(float(result.loss)):
+        t = int(np.argmax(size))
+        return f"the loss is {float(result.loss)}; the largest output, {size[t]:.3g}, is at time step {t}", "loss", t
+    if len(bad_flow):
+        t = int(bad_flow[-1])
+        return f"the gradient ∂L/∂h_t is not finite at time step {t} and before", "h", t
+    name = next(name for name, grad in result.grads.items() if not np.isfinite(to_numpy(grad)).all())
+    return f"the gradient of {name} is not finite", name, None
 
 
-def _first_not_finite(params: Parameters) -> str:
-    return next(name for name, array in params.items() if not np.isfinite(to_numpy(array)).all())
+def _begin(model: SequenceModel, optimizer: Optimizer | None, seed: int) -> History:
+    history = History(optimizer or Adam(1e-2), rng=np.random.default_rng(seed))
+    history.moments = history.optimizer.init(model.params.vector)
+    return history
+
+
+def _go_on(model: SequenceModel, optimizer: Optimizer | None, resume: History) -> History:
+    """A copy of the history to go on with, its averages where the model computes; it must fit model and optimizer."""
+    if not isinstance(resume, History):
+        raise TypeError(f"resume must be the History of an earlier fit, got {type(resume).__name__}")
+    optimizer = optimizer or resume.optimizer
+    if type(optimizer) is not type(resume.optimizer):
+        raise ValueError(
+            f"the history to resume used {type(resume.optimizer).__name__}, not {type(optimizer).__name__}"
+        )
+    needed = {name: m.size for name, m in optimizer.init(model.params.vector).items()}
+    kept = {name: m.size for name, m in resume.moments.items()}
+    if needed != kept:
+        raise ValueError(
+            f"the history to resume keeps {kept or 'nothing'}, but this model and {optimizer} need {needed}"
+        )
+    history = copy.deepcopy(resume)
+    history.moments = {name: model._backend.asarray(m, model.dtype) for name, m in history.moments.items()}
+    history.optimizer, history.interrupted = optimizer, False
+    return history
 
 
 class _Function(Callback):
@@ -190,7 +209,8 @@ class _Function(Callback):
         self._function = function
 
     def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
-        return self._function(model, history) is True
+        ends = self._function(model, history)
+        return isinstance(ends, (bool, np.bool_)) and bool(ends)
 
 
 def _bar(updates: int, progress: bool) -> Any:
@@ -213,22 +233,24 @@ def _check_arguments(
     optimizer: Any,
     clip_norm: float | None,
     clip_value: float | None,
+    callbacks: Any,
     track: str | None,
-    resume: History | None,
-) -> None:
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+) -> list[Callback]:
+    """Refuse what does not fit; returns the callbacks as objects."""
+    integer("epochs", epochs)
+    integer("batch_size", batch_size)
     for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
         if limit is not None:
-            check_limit(name, limit)
-    if optimizer is not None and not hasattr(optimizer, "step"):
+            above_zero(name, limit, infinity=True)
+    if optimizer is not None and (isinstance(optimizer, type) or not hasattr(optimizer, "step")):
         raise TypeError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
     if track not in ("norms", None):
         raise ValueError(f'track must be "norms" or None, got {track!r}')
-    if resume is not None and optimizer is not None and type(optimizer) is not type(resume.optimizer):
-        raise ValueError(
-            f"the history to resume used {type(resume.optimizer).__name__}, not {type(optimizer).__name__}"
-        )
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list, got {callbacks!r}")
+    hooks = []
+    for callback in callbacks:
+        if isinstance(callback, type) or not (isinstance(callback, Callback) or callable(callback)):
+            raise TypeError(f"a callback is a Callback object or a function (model, history), got {callback!r}")
+        hooks.append(callback if isinstance(callback, Callback) else _Function(callback))
+    return hooks

@@ -31,6 +31,7 @@ ARCHITECTURES: dict[str, Callable[..., sr.SequenceModel]] = {
     "linear-rnn-linear": lambda **options: sr.SequenceModel(
         [sr.Linear(D, 8), sr.RNN(8, H), sr.Linear(H, O)], **options
     ),
+    "rnn-rnn-rnn": lambda **options: sr.SequenceModel([sr.RNN(D, 8), sr.RNN(8, H), sr.RNN(H, O)], **options),
 }
 
 

@@ -38,6 +38,7 @@ TARGETS: list[tuple[str, list[str]]] = [
 ]
 TARGETS += [
     ("scratchrnn/losses.py", ["tests/test_losses.py", "tests/test_model.py"]),
+    ("scratchrnn/checks.py", ["tests/test_clip.py", "tests/test_door.py"]),
     ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
 ]
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import scratchrnn as sr
+from scratchrnn.sampling import sample
 from scratchrnn.tasks import characters
-from scratchrnn.text import Vocabulary, Windows, read_text, sample
+from scratchrnn.text import Vocabulary, Windows, read_text
 
 CHAPTER = (
     "\nTo be, or not to be, that is the question:\n"

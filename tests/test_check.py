@@ -1,8 +1,8 @@
-"""check_gradients: right gradients pass, planted mistakes fail, and what no method can tell is said to be
-INCONCLUSIVE."""
+"""check_gradients: right gradients pass, planted mistakes fail, and what no method can tell is INCONCLUSIVE."""
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,9 @@ def test_input_and_state_gradients_are_checked_at_their_batch_first_position() -
 class CutAtTen(sr.VanillaRNN):
     """Backpropagation silently cut to the last ten steps."""
 
-    def loss_and_grads(self, x: Any, target: Any, *, h0: Any = None, steps: Any = "all", **options: Any) -> Any:
+    def loss_and_grads(
+        self, x: Any, target: Any, h0: Any = None, steps: Any = "all", *more: Any, **options: Any
+    ) -> Any:
         full = super().loss_and_grads(x, target, h0=h0, steps=steps, **options)
         state = self.forward(x[:, :-10], h0).h_last
         cut = super().loss_and_grads(x[:, -10:], target, h0=state, steps=steps, **options)
@@ -214,6 +216,7 @@ def test_raise_exception_carries_the_report() -> None:
     with pytest.raises(sr.GradientCheckError, match="W_hh") as caught:
         sr.check_gradients(model, **make_batch(model), raise_exception=True)
     assert not caught.value.report
+    assert str(pickle.loads(pickle.dumps(sr.GradientCheckError(caught.value.report)))) == str(caught.value)
 
 
 def test_a_tighter_tolerance_can_be_asked_for() -> None:
@@ -230,6 +233,53 @@ def test_reference_errors_at_length_200(radius: float) -> None:
     assert report, report
     for t in report.tensors:
         assert t.comparisons["complex step"].error <= 1e-12 and t.comparisons["adjoint"].error <= 1e-12
+
+
+def test_a_vanishing_part_of_the_input_gradient_is_checked_on_its_own_scale() -> None:
+    def breaks(result: Any) -> Any:
+        result.grads_x[:, :20] = 0
+        return result
+
+    model = make_model(radius=0.3)
+    batch = make_batch(model, "last", time=40)
+    grads_x = model.loss_and_grads(**batch, inputs=True).grads_x
+    assert 0 < np.linalg.norm(grads_x[:, :20]) < 1e-12 * np.linalg.norm(grads_x)
+    assert sr.check_gradients(model, **batch)
+    assert sr.check_gradients(broken(model, breaks), **batch)["x"].verdict == "FAIL"
+
+
+def test_steps_that_reach_no_loss_are_exactly_zero_and_pass() -> None:
+    model = make_model()
+    batch = {**make_batch(model), "steps": np.arange(7) < 2}
+    report = sr.check_gradients(model, **batch)
+    assert report, report
+    model.params["W_hy"][...] = 0
+    assert sr.check_gradients(model, **batch)["h0"].note == "exactly 0"
+
+
+@pytest.mark.parametrize("tolerance", [float("nan"), float("inf"), 0, -1.0])
+def test_a_tolerance_that_would_pass_anything_is_refused(tolerance: float) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="tolerance must be above 0 and finite"):
+        sr.check_gradients(model, **make_batch(model), tolerance=tolerance)
+
+
+def test_missing_gradients_are_refused() -> None:
+    def without_b_y(result: Any) -> Any:
+        return result._replace(grads={name: g for name, g in result.grads.items() if name != "b_y"})
+
+    model = make_model()
+    with pytest.raises(ValueError, match="one gradient per parameter; missing or unknown: b_y"):
+        sr.check_gradients(broken(model, without_b_y), **make_batch(model))
+    with pytest.raises(ValueError, match="must return grads_h0 and grads_x"):
+        sr.check_gradients(broken(make_model(), lambda r: r._replace(grads_x=None)), **make_batch(model))
+
+
+def test_many_layers_keep_their_own_states() -> None:
+    model = sr.SequenceModel([sr.RNN(2, 2) for _ in range(12)] + [sr.Linear(2, 1)], backend="numpy")
+    report = sr.check_gradients(model, **make_batch(model))
+    assert report, report
+    assert report["h0[10]"].verdict == "PASS"
 
 
 def test_gradients_of_another_shape_are_refused() -> None:

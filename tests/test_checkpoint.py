@@ -72,6 +72,17 @@ def test_other_files_are_refused_by_name(content: bytes, tmp_path: Path) -> None
     np.savez(path, a=np.zeros(3))
     with pytest.raises(ValueError, match="not a scratchrnn checkpoint"):
         sr.load(path)
+    for header in (
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "model": "VanillaRNN", "loss": "mse", "layers": [{"type": "GRU"}]}',
+    ):
+        np.savez(path, header=header, vector=np.zeros(3))
+        with pytest.raises(ValueError, match="not a scratchrnn checkpoint"):
+            sr.load(path)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(ValueError, match="not a scratchrnn checkpoint"):
+        sr.load(tmp_path / "array.npy")
     with pytest.raises(FileNotFoundError):
         sr.load(tmp_path / "absent.npz")
 

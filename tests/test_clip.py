@@ -18,10 +18,11 @@ DTYPES = [np.float32, np.float64]
 SHAPES = {"W": (2, 3), "b": (4,)}
 VALUES = np.array([3.0, -4.0, 0.5, -0.25, 2.0, 1.0, -1.0, 0.0, 8.0, -6.0])
 
-# The three forms that gradients come in.
+# The forms that gradients come in.
 FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     "Parameters": lambda v: sr.Parameters(SHAPES, v),
     "mapping": lambda v: {"W": v[:6].reshape(2, 3), "b": v[6:]},
+    "list": lambda v: [v[:4].reshape(2, 2), v[4:]],
     "array": lambda v: v.reshape(2, 5),
 }
 
@@ -78,6 +79,23 @@ def test_norm_lets_what_is_not_finite_through(form: Any, dtype: Any, bad: float)
     g = VALUES.astype(dtype)
     g[8] = bad
     assert math.isnan(sr.global_norm(form(g))) if math.isnan(bad) else sr.global_norm(form(g)) == math.inf
+
+
+def test_norm_of_no_entries(dtype: Any) -> None:
+    empty = np.zeros((0, 3), dtype)
+    assert sr.global_norm(empty) == sr.global_norm({}) == sr.global_norm([]) == 0
+    assert sr.global_norm([empty, np.full(4, 2, dtype)]) == 4
+    assert sr.clip_by_global_norm([empty], 1.0) == 0
+    assert sr.clip_by_value([empty], 1.0) is False
+
+
+@pytest.mark.parametrize(
+    "call", [sr.global_norm, lambda g: sr.clip_by_global_norm(g, 1), lambda g: sr.clip_by_value(g, 1)]
+)
+@pytest.mark.parametrize("wrong", [np.arange(3), 3.0, None, [1.0, 2.0], {"W": np.ones(2), "b": [1.0]}, np.ones(2) * 1j])
+def test_what_is_no_array_of_floats_is_refused(call: Any, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="gradients must be arrays of floats, got"):
+        call(wrong)
 
 
 def test_norms_of_rows(dtype: Any) -> None:

@@ -40,8 +40,9 @@ from scratchrnn.backends.arrays import to_numpy
 from scratchrnn.commands import flow
 from scratchrnn.gradients import clip
 from scratchrnn.layers import rnn
+from scratchrnn.sampling import sample
 from scratchrnn.tasks import characters
-from scratchrnn.text import Vocabulary, sample
+from scratchrnn.text import Vocabulary
 
 OPTIMIZERS = [optimizers.SGD(0.05), optimizers.SGD(0.05, momentum=0.9), optimizers.Adagrad(0.05),
               optimizers.RMSProp(0.01), optimizers.Adam(0.01)]  # fmt: skip

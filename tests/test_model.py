@@ -38,6 +38,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchrnn as sr
+from scratchrnn import passes
+from scratchrnn.backends import resolve
+from scratchrnn.backends.numpy_backend import Backend
 from scratchrnn.layers import rnn
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -82,6 +85,66 @@ def test_many_rows(loss: str, steps: str, padded: bool, dtype: str, backend: str
     assert r.loss == pytest.approx(expected.loss, rel=TOLERANCE[dtype])
     np.testing.assert_allclose(r.flow.per_sample, expected.flow.per_sample, rtol=10 * TOLERANCE[dtype])
     assert difference(r.h_last, expected.h_last) < TOLERANCE[dtype]
+
+
+class InBlocks(Backend):
+    """NumPy that cuts every batch into uneven blocks of rows, and runs the last block first."""
+
+    def cut(self, rows: int) -> list[slice]:
+        return [slice(0, 1), slice(1, rows - 1), slice(rows - 1, rows)]
+
+    def map(self, function: Any, blocks: Any) -> list[Any]:
+        return [function(block) for block in reversed(blocks)][::-1]
+
+
+@architectures
+@losses
+@all_steps
+@padding
+def test_blocks_of_rows(architecture: str, loss: str, steps: str, padded: bool) -> None:
+    """A batch in blocks is the batch, also where nothing counts in a block."""
+    model = make_model(architecture, loss=loss)
+    batch = make_batch(model, steps, padded=padded)
+    whole, whole_loss = model.loss_and_grads(**batch, inputs=True), model.loss(**batch)
+    model._backend = InBlocks()
+    assert model.loss(**batch) == pytest.approx(whole_loss, rel=1e-14)
+    r = model.loss_and_grads(**batch, inputs=True)
+    assert r.loss == pytest.approx(whole.loss, rel=1e-14)
+    assert_close(all_grads(r), all_grads(whole), 1e-14)
+    for actual, expected in zip(as_states(r.h_last), as_states(whole.h_last), strict=True):
+        assert difference(actual, expected) < 1e-14
+    for layer, expected in zip(r.flow.layers, whole.flow.layers, strict=True):
+        assert difference(layer.per_sample, expected.per_sample) < 1e-14
+        assert layer.flushed.tolist() == expected.flushed.tolist()
+
+
+@architectures
+@all_steps
+@padding
+def test_tangent_is_the_complex_step(architecture: str, steps: str, padded: bool) -> None:
+    """How the counted outputs move when everything moves at once."""
+    model = make_model(architecture)
+    batch = model._check_batch(**make_batch(model, steps, padded=padded))
+    rng, numpy = np.random.default_rng(1), resolve("numpy")
+    moved_vector, moved_x, *moved_states = (
+        rng.normal(size=array.shape) for array in (model.params.vector, batch.x, *batch.states)
+    )
+
+    def outputs(i: complex) -> Any:
+        params = model.params.like(model.params.vector + i * moved_vector)
+        states = tuple(state + i * moved for state, moved in zip(batch.states, moved_states, strict=True))
+        return passes.run(model._network, numpy, params, batch.x + i * moved_x, states, batch.lengths, batch.counted)
+
+    dy = passes.tangent(
+        model._network,
+        model.params,
+        outputs(0).traces,
+        batch.counted,
+        model.params.like(moved_vector),
+        moved_x,
+        tuple(moved_states),
+    )
+    assert difference(dy, outputs(1e-30j).y.imag / 1e-30) < 1e-13
 
 
 @cache
@@ -316,7 +379,11 @@ def test_flow_of_every_recurrent_layer(dtype: str, backend: str) -> None:
     for layer in flow.layers:
         assert layer.norms.dtype == np.float64
         np.testing.assert_allclose(N * layer.norms, np.sqrt((layer.per_sample**2).sum(axis=0)), rtol=1e-14)
-    assert difference(flow.layers[0].norms, flow.layers[1].norms) > 0.1
+    assert flow.layers[0].norms.all()
+    model.params["1.W_xh"] = np.zeros((H, 8))  # now nothing reaches the lower layer
+    flow = model.loss_and_grads(**make_batch(model)).flow
+    assert not flow.layers[0].norms.any()
+    assert flow.layers[1].norms.all()
 
 
 def test_per_sample_flow_does_not_shrink_with_the_batch() -> None:

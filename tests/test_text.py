@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import scratchrnn as sr
 from scratchrnn import text as text_module
-from scratchrnn.text import Vocabulary, Windows, draw, read_text, sample
+from scratchrnn.sampling import draw, sample
+from scratchrnn.text import Vocabulary, Windows, read_text
 
 LETTERS = Vocabulary("abcdefgh ")
 
@@ -332,12 +333,12 @@ def test_layers_of_any_number_write_on_too() -> None:
         ({"length": -1}, ValueError, "length must be at least 0, got -1"),
         ({"length": 2.5}, TypeError, "length must be an integer"),
         ({"length": True}, TypeError, "length must be an integer"),
-        ({"temperature": 0}, ValueError, "temperature must be positive and finite, got 0"),
-        ({"temperature": -1.0}, ValueError, "temperature must be positive and finite"),
-        ({"temperature": np.nan}, ValueError, "temperature must be positive and finite"),
-        ({"temperature": np.inf}, ValueError, "temperature must be positive and finite"),
-        ({"temperature": "hot"}, TypeError, "temperature must be a number, got 'hot'"),
-        ({"temperature": True}, TypeError, "temperature must be a number, got True"),
+        ({"temperature": 0}, ValueError, "temperature must be above 0 and finite, got 0"),
+        ({"temperature": -1.0}, ValueError, "temperature must be above 0 and finite"),
+        ({"temperature": np.nan}, ValueError, "temperature must be above 0 and finite"),
+        ({"temperature": np.inf}, ValueError, "temperature must be above 0 and finite"),
+        ({"temperature": "hot"}, TypeError, "temperature must be a number above 0, got 'hot'"),
+        ({"temperature": True}, TypeError, "temperature must be a number above 0, got True"),
         ({"mode": "greedy"}, ValueError, 'mode must be "carried" or "window"'),
         ({"window": 3}, ValueError, 'window is for mode="window"'),
         ({"mode": "window", "window": 0}, ValueError, "window must be at least 1, got 0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import math
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,6 +177,45 @@ def test_a_batch_source_is_asked_for_every_row_once_an_epoch() -> None:
     assert sorted(source.asked) == sorted([*range(51), *range(51)])
 
 
+def test_a_model_that_overrides_its_gradients_trains_with_them() -> None:
+    class Half(sr.VanillaRNN):
+        def loss_and_grads(self, *args: Any, **options: Any) -> Any:
+            result = super().loss_and_grads(*args, **options)
+            result.grads.vector[...] *= 0.5
+            return result
+
+    model, arguments = data()
+    half = Half(D, model.layers[0].output_size, O, backend="numpy")
+    half.params.vector[...] = model.params.vector
+    sr.fit(model, **arguments, epochs=2, optimizer=sr.SGD(0.1))
+    sr.fit(half, **arguments, epochs=2, optimizer=sr.SGD(0.2))
+    assert difference(half.params.vector, model.params.vector) < 1e-12
+
+
+def test_an_override_without_lengths_will_do_where_there_are_none() -> None:
+    class Plain(sr.VanillaRNN):
+        def loss_and_grads(self, x: Any, target: Any, steps: Any, rng: Any) -> Any:  # type: ignore[override]
+            return super().loss_and_grads(x, target, steps=steps, rng=rng)
+
+    _, arguments = data()
+    assert sr.fit(Plain(D, 4, O, backend="numpy"), **arguments, epochs=1).updates == 3
+
+
+def test_rows_in_which_nothing_counts_are_passed_over() -> None:
+    model, arguments = data()
+    steps = np.zeros((ROWS, 7), dtype=bool)
+    steps[[2, 5], 3:] = True
+    history = sr.fit(model, **{**arguments, "steps": steps, "batch_size": 1}, epochs=2)
+    assert history.updates == 4
+
+
+def test_flow_record_reads_as_an_array() -> None:
+    model, arguments = data()
+    flow = sr.fit(model, **arguments, epochs=1).flow
+    assert np.asarray(flow).shape == (3, 7) and (flow[-1] == flow.norms[-1]).all()
+    assert np.asarray(flow, dtype="float32").dtype == "float32"
+
+
 # Stopping.
 
 
@@ -296,8 +336,62 @@ def test_the_time_limit_counts_the_epoch_to_come(monkeypatch: pytest.MonkeyPatch
     limit.on_train_begin(model, history)
     assert [limit.on_epoch_end(model, history) for _ in range(3)] == [False, False, True]
 
-    with pytest.raises(ValueError, match="seconds must be positive, got 0"):
+    with pytest.raises(ValueError, match="seconds must be above 0 and finite, got 0"):
         sr.TimeLimit(0)
+
+
+def test_early_stopping_does_not_hold_on_to_nan() -> None:
+    model, history = sr.VanillaRNN(1, 2, 1, backend="numpy"), sr.History(sr.Adam())
+    stop = sr.EarlyStopping(patience=3)
+    stop.on_train_begin(model, history)
+    ended = []
+    for loss in (math.nan, 1.0, 0.5, 0.6):
+        history.end_epoch(loss, None)
+        ended.append(stop.on_epoch_end(model, history))
+    assert ended == [False] * 4 and (stop.best, stop.best_epoch) == (0.5, 3)
+
+
+def test_a_numpy_bool_ends_training_too() -> None:
+    model, arguments = data()
+    assert sr.fit(model, **arguments, epochs=9, callbacks=[lambda m, h: np.mean(h.loss) < 1e9]).epochs == 1
+
+
+def test_losses_stay_in_step_when_validation_begins_late_or_is_interrupted() -> None:
+    model, arguments = data()
+    pair = (arguments["x"], arguments["target"])
+    first = sr.fit(model, **arguments, epochs=2)
+    second = sr.fit(model, **arguments, epochs=1, validation=pair, resume=first)
+    assert len(second.val_loss) == len(second.loss) == 3 and np.isnan(second.val_loss[:2]).all()
+
+    class Interrupts(Windows):
+        def gather(self, rows: np.ndarray) -> Any:
+            raise KeyboardInterrupt
+
+    model = sr.VanillaRNN(1, 3, 1, backend="numpy")
+    x, target = np.ones((4, 5, 1)), np.ones((4, 5, 1))
+    history = sr.fit(model, x, target, epochs=3, validation=Interrupts(np.ones(20), 5), progress=False)
+    assert history.interrupted and history.loss == history.val_loss == [] and history.updates == 1
+
+
+@pytest.mark.parametrize("optimizer", [sr.RMSProp(), sr.Adam(), sr.Adagrad()], ids=repr)
+def test_a_squared_gradient_beyond_float32_is_said_and_not_swallowed(optimizer: Any) -> None:
+    model, arguments = data()
+    model.to("numpy", "float32")
+    before = model.params.vector.copy()
+    arguments["target"] = arguments["target"] * np.float32(1e22)
+    with pytest.raises(sr.NonFiniteError, match="the squared gradient overflows float32") as caught:
+        sr.fit(model, **arguments, epochs=1, optimizer=optimizer)
+    assert (model.params.vector == before).all()
+    with pytest.raises(ValueError, match="the history to resume keeps nothing"):
+        sr.fit(model, **arguments, epochs=1, resume=caught.value.history)
+
+
+def test_errors_survive_pickling() -> None:
+    model, arguments = data()
+    with pytest.raises(sr.NonFiniteError) as caught:
+        sr.fit(model, **arguments, epochs=5, optimizer=sr.SGD(1e200))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value) and again.update == caught.value.update
 
 
 # The door.
@@ -318,6 +412,12 @@ def test_the_time_limit_counts_the_epoch_to_come(monkeypatch: pytest.MonkeyPatch
         ({"target": None}, TypeError, "fit needs a target"),
         ({"steps": "first"}, ValueError, "steps='first' is not known"),
         ({"x": np.zeros((ROWS, 7))}, ValueError, r"pass x\[..., None\]"),
+        ({"optimizer": sr.Adam}, TypeError, "optimizer must be an object such as"),
+        ({"callbacks": [3]}, TypeError, "a callback is a Callback object or a function"),
+        ({"callbacks": [sr.EarlyStopping]}, TypeError, "a callback is a Callback object or a function"),
+        ({"callbacks": sr.EarlyStopping()}, TypeError, "callbacks must be a list"),
+        ({"resume": "abc"}, TypeError, "resume must be the History of an earlier fit, got str"),
+        ({"steps": np.ones((ROWS, 7), bool), "validation": (0, 0)}, ValueError, "give validation as a dict"),
         ({"validation": np.zeros(3)}, TypeError, "validation must be"),
         ({"validation": {"x": 1, "y": 2}}, ValueError, "a validation dict has x, target, steps and lengths"),
         ({"validation": (np.zeros((2, 7, 9)), 0)}, ValueError, "x has 9 features"),
@@ -336,6 +436,11 @@ def test_resuming_with_another_optimizer_is_refused() -> None:
     history = sr.fit(model, **arguments, epochs=1, optimizer=sr.SGD(0.1))
     with pytest.raises(ValueError, match="the history to resume used SGD, not Adam"):
         sr.fit(model, **arguments, epochs=1, optimizer=sr.Adam(), resume=history)
+    with pytest.raises(ValueError, match="the history to resume keeps nothing, but this model and SGD"):
+        sr.fit(model, **arguments, epochs=1, optimizer=sr.SGD(0.1, momentum=0.9), resume=history)
+    larger = sr.VanillaRNN(D, 9, O, backend="numpy")
+    with pytest.raises(ValueError, match="need {'m': "):
+        sr.fit(larger, **arguments, epochs=1, resume=sr.fit(model, **arguments, epochs=1, optimizer=sr.SGD(0.1, 0.9)))
 
 
 def test_progress_is_silent_when_not_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

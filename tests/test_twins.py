@@ -219,11 +219,7 @@ def both(dtype: str, radius: float, hidden: int = 24, loss: str = "mse") -> tupl
 @pytest.mark.parametrize("radius", [0.5, 1.0, 1.5])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_long_sequences_agree_with_numpy(dtype: str, tolerance: float, radius: float, steps: str) -> None:
-    """T = 200. A tensor that float32 cannot hold is compared as zero.
-
-    ∂L/∂h0 at radius 1.5 is a product of 200 factors: there the text itself, in float32, is off by 1e-6 to 1e-5, by
-    chance of the batch. This batch is one of the kinder ones, so that the twins' own error is what could fail.
-    """
+    """T = 200. A tensor that float32 cannot hold is compared as zero. For other batches in float32 see below."""
     numba, numpy = both(dtype, radius)
     batch = make_batch(numpy, steps, rows=20, time=200, seed=4)
     for name in ("x", "h0", "target"):
@@ -241,6 +237,18 @@ def test_long_sequences_agree_with_numpy(dtype: str, tolerance: float, radius: f
             reference = np.zeros_like(reference)
         error = difference(tensors[name], reference)
         assert error <= tolerance, f"{name}: off by {error}"
+
+
+def test_float32_over_several_batches() -> None:
+    """∂L/∂h0 at radius 1.5 is a product of 200 factors, and how far float32 is off there is chance of the batch."""
+    numba, exact = both("float32", 1.5)
+    errors = []
+    for seed in range(7):
+        batch = make_batch(exact, "last", rows=20, time=200, seed=seed)
+        for name in ("x", "h0", "target"):
+            batch[name] = batch[name].astype(np.float32)
+        errors.append(difference(numba.loss_and_grads(**batch).grads_h0, exact.loss_and_grads(**batch).grads_h0))
+    assert np.median(errors) <= 1e-5
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
@@ -314,7 +322,10 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
         with np.errstate(all="ignore"):
             expected, _ = text_loss(y, target, N * T)
         loss, dy = TWINS[text_loss](y, target, N * T)
-        assert np.array_equal(loss, expected, equal_nan=True) or not np.isnan([loss, expected]).any()
+        if np.isfinite(expected):
+            assert loss == pytest.approx(expected, rel=1e-5)
+        else:
+            assert not np.isfinite(loss)
         assert np.isfinite(np.delete(dy, 3, axis=1)).all()
         if np.isnan(bad):
             assert np.isnan(loss)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import cache
 
+from ..checks import integer
 from .numpy_backend import Backend
 
 NAMES = ("numpy", "numba", "cupy")
@@ -21,8 +22,7 @@ def get_backend() -> str:
     """Name of the backend that a model made now would get: "numpy", "numba" or "cupy".
 
     The choice is that of `use_backend`, else `set_backend`, else the environment variable SCRATCHRNN_BACKEND, else
-    "auto":
-    numba where it imports, numpy otherwise.
+    "auto": numba where it imports, numpy otherwise.
     """
     return resolve(None).name
 
@@ -64,13 +64,9 @@ def unavailable_because(name: str) -> str | None:
 
 def set_num_threads(n: int) -> None:
     """Let the numba backend run row blocks on up to n threads, the caller's among them. Results do not depend on n."""
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"the number of threads must be an integer, got {n!r}")
-    if n < 1:
-        raise ValueError(f"the number of threads must be at least 1, got {n}")
     from .threads import pool
 
-    pool.resize(int(n))
+    pool.resize(integer("the number of threads", n))
 
 
 def get_num_threads() -> int:

@@ -36,8 +36,7 @@ class NumbaBackend(Backend):
         return self._twins.get(function, function)
 
     def cut(self, rows: int) -> list[slice]:
-        """At most 8 blocks of at least 8 rows, as even as can be: by shape alone, so that no result depends on the
-        number of threads."""
+        """At most 8 blocks of at least 8 rows, as even as can be: by shape alone, whatever the number of threads."""
         n = max(1, min(MAX_BLOCKS, rows // MIN_ROWS))
         return [slice(i * rows // n, (i + 1) * rows // n) for i in range(n)]
 

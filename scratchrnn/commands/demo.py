@@ -67,7 +67,7 @@ def run(arguments: Namespace) -> int:
     if not report:
         print(f"\n{report}")
     output.print_files(arguments.out, output.sine_files(result, arguments.out))
-    print(NEXT)
+    print(NEXT.replace("scratchrnn ", f"{output.program()} "))
     return 130 if history.interrupted else 0 if report else 1
 
 

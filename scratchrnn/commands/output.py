@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -60,6 +63,11 @@ def training_rows(history: History, seconds: float) -> list[tuple[str, str]]:
         norm = f"{norms[0]:.3g} at first, {norms[-1]:.3g} at last, {max(norms):.3g} at most{clipped}"
         rows.append(("gradient norm", norm))
     return rows
+
+
+def program() -> str:
+    """How a reader can call this program again: by its name where that is found, else by its path."""
+    return "scratchrnn" if shutil.which("scratchrnn") else os.path.relpath(sys.argv[0])
 
 
 def print_table(rows: Iterable[tuple[str, str]]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import read
-from ..text import Vocabulary, sample
+from ..sampling import sample
+from ..text import Vocabulary
 from . import options, output
 
 EPILOG = """\

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..checkpoint import save
+from ..sampling import sample
 from ..tasks import characters, sine
-from ..text import sample
 from ..training import NonFiniteError
 from . import options, output
 

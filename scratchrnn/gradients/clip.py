@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..backends.arrays import Array, namespace
+from ..checks import above_zero
 from ..parameters import Parameters
 
-Gradients = Mapping[str, Array] | Array
+Gradients = Mapping[str, Array] | Sequence[Array] | Array
 
 
 def row_norms(a: Array) -> Array:
     """Euclidean norm over the last axis, float64.
 
-    float32 is squared in float64, where no float32 number over- or underflows; float64 is scaled by its largest entry
-    first.
+    float32 is squared in float64, where none of its numbers over- or underflows; float64 is scaled to at most 1.
     """
     xp = namespace(a)
     a = a.astype(np.float64, copy=False)
@@ -42,8 +42,8 @@ def global_norm(grads: Gradients) -> float:
     >>> round(global_norm(np.full(4, 1e-30, dtype=np.float32)) * 1e30, 6)
     2.0
     """
-    norms = [float(vector_norm(array.reshape(-1))) for array in _arrays(grads)]
-    return norms[0] if len(norms) == 1 else float(vector_norm(np.array(norms)))
+    norms = [float(vector_norm(array.reshape(-1))) for array in _arrays(grads) if array.size]
+    return float(vector_norm(np.array(norms))) if len(norms) > 1 else sum(norms)
 
 
 def clip_by_global_norm(grads: Gradients, max_norm: float) -> float:
@@ -54,8 +54,7 @@ def clip_by_global_norm(grads: Gradients, max_norm: float) -> float:
     Raises ValueError for a limit that is not above 0, and FloatingPointError, leaving the gradients alone, where the
     norm is not finite: no factor would mend that. Source: Pascanu, Mikolov and Bengio 2013, algorithm 1.
     """
-    check_limit("max_norm", max_norm)
-    max_norm = float(max_norm)  # a float32 limit would take the comparison and the ratio to float32
+    max_norm = above_zero("max_norm", max_norm, infinity=True)
     norm = global_norm(grads)
     if not math.isfinite(norm):
         raise FloatingPointError(
@@ -80,7 +79,7 @@ def clip_by_value(grads: Gradients, limit: float) -> bool:
     This bends the direction of the gradient, which clipping by norm does not. NaN stays NaN.
     Raises ValueError for a limit that is not above 0.
     """
-    check_limit("limit", limit)
+    limit = above_zero("limit", limit, infinity=True)
     changed = False
     for array in _arrays(grads):
         xp = namespace(array)
@@ -91,15 +90,17 @@ def clip_by_value(grads: Gradients, limit: float) -> bool:
     return changed
 
 
-def check_limit(name: str, limit: float) -> None:
-    """Raise TypeError unless limit is a number, ValueError unless it is above 0 (inf means no limit)."""
-    if isinstance(limit, bool) or not isinstance(limit, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number above 0, got {limit!r}")
-    if not limit > 0:
-        raise ValueError(f"{name} must be above 0, got {limit}")
-
-
 def _arrays(grads: Gradients) -> list[Array]:
     if isinstance(grads, Parameters):
         return [grads.vector]
-    return list(grads.values()) if isinstance(grads, Mapping) else [grads]
+    arrays = (
+        list(grads.values())
+        if isinstance(grads, Mapping)
+        else list(grads)
+        if isinstance(grads, (list, tuple))
+        else [grads]
+    )
+    wrong = [type(a).__name__ for a in arrays if getattr(getattr(a, "dtype", None), "kind", "") != "f"]
+    if wrong:
+        raise TypeError(f"gradients must be arrays of floats, got {wrong[0]}")
+    return arrays

@@ -12,8 +12,7 @@ class LayerFlow(NamedTuple):
     """‖∂L/∂h_t‖ of one recurrent layer: the total derivative, through y_t and through every later step.
 
     per_sample (N, T) is N · ‖∂L/∂h_t[n]‖, the norm over hidden units for row n, freed of the 1/N of the batch mean.
-    flushed (T,) counts the entries of ∂L/∂h_t that fell below the smallest normal number of the dtype and were set to
-    0.
+    flushed (T,) counts the entries of ∂L/∂h_t below the smallest normal number of the dtype, which were set to 0.
     """
 
     per_sample: Array

@@ -34,7 +34,7 @@ class Point(NamedTuple):
         """A parameter by its name; "x"; "h0", or "h0[i]" for recurrent layer i."""
         if name in self.params:
             return self.params[name]
-        return self.x if name == "x" else self.states[int(name.strip("h0[]") or 0)]
+        return self.x if name == "x" else self.states[0 if name == "h0" else int(name[3:-1])]
 
     def map(self, function: Callable[[Array], Array]) -> Point:
         """The function applied to every tensor."""
@@ -82,9 +82,9 @@ class Checker:
         batch = model._check_batch(x, target, h0, steps, lengths)
 
         tokens = batch.x.ndim == 2
-        result = model.loss_and_grads(x, target, h0=h0, steps=steps, lengths=lengths, inputs=not tokens)
+        options = {"h0": h0, "steps": steps, "inputs": not tokens} | ({} if lengths is None else {"lengths": lengths})
+        result = model.loss_and_grads(x, target, **options)
         self.loss = float(result.loss)
-        self.analytic = self._by_name(result, tokens)
 
         self.network = model._network
         self.batch = Batch(  # in float64, on NumPy
@@ -97,6 +97,7 @@ class Checker:
         )
         vector = to_numpy(model.params.vector).astype(np.float64)
         self.point = Point(model.params.like(vector), None if tokens else self.batch.x, self.batch.states)
+        self.analytic = self._by_name(result, tokens)
 
         self.stored = self._trajectory(model._backend, model.params, batch)
         self.stored_jittered = self.stored.jittered(rng, self.eps)
@@ -120,11 +121,11 @@ class Checker:
         return near, rounding + truncation + self._conditioning(name, v)
 
     def complex_step(self, name: str, v: Array) -> tuple[float, float]:
-        """Directional derivative by the complex step, and its noise: conditioning, and underflow of the step itself."""
+        """Directional derivative by the complex step, and its noise, which is conditioning."""
         params, x, states = self.point.plus(name, 1j * CS_STEP * v)
         batch = self.batch._replace(states=states, x=self.batch.x if x is None else x)
         loss, _, _ = passes.block_loss(self.network, Backend(), params, batch)
-        return float(loss.imag) / CS_STEP, self._conditioning(name, v) + np.finfo(np.float64).tiny / CS_STEP
+        return float(loss.imag) / CS_STEP, self._conditioning(name, v)
 
     def adjoint(self, name: str, v: Array) -> tuple[float, float]:
         """⟨∂L/∂y, J·v⟩ along the stored trajectory, and how far a last-bit change of that trajectory moves it."""
@@ -163,6 +164,11 @@ class Checker:
     def _by_name(self, result: Any, tokens: bool) -> dict[str, Array]:
         """Analytic gradients as float64 NumPy, time-major, under the names of the report."""
         named = dict(result.grads.items())
+        if set(named) != set(self.point.params):
+            wrong = ", ".join(sorted(set(named) ^ set(self.point.params)))
+            raise ValueError(f"loss_and_grads must return one gradient per parameter; missing or unknown: {wrong}")
+        if result.grads_h0 is None or (result.grads_x is None and not tokens):
+            raise ValueError("loss_and_grads(inputs=True) must return grads_h0 and grads_x")
         if isinstance(result.grads_h0, tuple):
             named |= {f"h0[{i}]": grad for i, grad in enumerate(result.grads_h0)}
         else:

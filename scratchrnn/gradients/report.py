@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 METHODS = {
-    "finite differences": "central, of the float64 NumPy loss, step 1.2e-05 along a unit direction",
+    "finite differences": "central, float64 NumPy loss, step 1.2e-05 · max(1, rms) on a unit vector",
     "complex step": "through the NumPy text, step 1e-30",
     "adjoint": "tangent along the trajectory that the model stored",
 }
@@ -56,8 +56,7 @@ class TensorReport:
 
     @property
     def note(self) -> str:
-        """What else to know: "underflow" where the gradient is below the range of the dtype and was compared as
-        zero."""
+        """What else to know: "underflow" (below the range of the dtype, compared as zero) or "exactly 0"."""
         return next((c.note for c in self.comparisons.values() if c.note), "")
 
 
@@ -143,8 +142,11 @@ class GradientCheckError(AssertionError):
     """Raised by `check_gradients(raise_exception=True)`; `report` says what failed."""
 
     def __init__(self, report: GradientReport) -> None:
-        super().__init__(f"\n{report}")
+        super().__init__(report)
         self.report = report
+
+    def __str__(self) -> str:
+        return f"\n{self.report}"
 
 
 def _hint(ratio: float, sizes: dict[str, int]) -> str:

@@ -27,15 +27,6 @@ def check_init(name: str) -> None:
         raise ValueError(f"init={name!r} is not known; choose one of {', '.join(INITIALISERS)}")
 
 
-def check_sizes(**sizes: int) -> None:
-    """Raise TypeError for a size that is no integer, ValueError for one below 1."""
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-            raise TypeError(f"{name} must be an integer, got {size!r}")
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-
-
 def draw(rng: np.random.Generator, shapes: Mapping[str, Shape], init: str) -> dict[str, np.ndarray]:
     """Initial arrays in the declared order: matrices by the named rule, biases (one axis) zero."""
     return {name: INITIALISERS[init](rng, s) if len(s) > 1 else np.zeros(s) for name, s in shapes.items()}

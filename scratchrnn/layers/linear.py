@@ -6,14 +6,15 @@ K below is the number of steps whose outputs are wanted: T, or 1 for the last st
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backends.arrays import Array
+from ..checks import integer
 from ..parameters import Shape
-from .initial import check_init, check_sizes, draw
+from .initial import check_init, draw
 
 
 class Trace(NamedTuple):
@@ -60,7 +61,7 @@ class Linear:
 
     input_size: int
     output_size: int
-    init: str = "xavier"
+    init: str = field(default="xavier", kw_only=True)
 
     recurrent = False
     takes_tokens = False
@@ -69,7 +70,8 @@ class Linear:
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:
-        check_sizes(input_size=self.input_size, output_size=self.output_size)
+        integer("input_size", self.input_size)
+        integer("output_size", self.output_size)
         check_init(self.init)
 
     def shapes(self) -> dict[str, Shape]:

@@ -14,15 +14,16 @@ adjoint test of `check_gradients` sets against `backward`. They run as they stan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backends.arrays import Array, namespace
+from ..checks import integer
 from ..gradients.clip import row_norms
 from ..parameters import Shape
-from .initial import check_init, check_sizes, draw
+from .initial import check_init, draw
 
 
 class Trace(NamedTuple):
@@ -169,7 +170,7 @@ class RNN:
 
     input_size: int
     hidden_size: int
-    init: str = "xavier"
+    init: str = field(default="xavier", kw_only=True)
 
     recurrent = True
     takes_tokens = True
@@ -178,7 +179,8 @@ class RNN:
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:
-        check_sizes(input_size=self.input_size, hidden_size=self.hidden_size)
+        integer("input_size", self.input_size)
+        integer("hidden_size", self.hidden_size)
         check_init(self.init)
 
     @property

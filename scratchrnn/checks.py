@@ -1,0 +1,26 @@
+"""Checks of single numbers that a user passes, said the same way everywhere."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def integer(name: str, value: Any, at_least: int = 1) -> int:
+    """The value as an int; TypeError unless it is an integer, ValueError below the least one allowed."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    return int(value)
+
+
+def above_zero(name: str, value: Any, infinity: bool = False) -> float:
+    """The value as a float; TypeError unless it is a number, ValueError unless above 0 and, by default, finite."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number above 0, got {value!r}")
+    if not value > 0 or (math.isinf(value) and not infinity):
+        raise ValueError(f"{name} must be above 0{'' if infinity else ' and finite'}, got {value}")
+    return float(value)

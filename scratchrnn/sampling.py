@@ -1,0 +1,106 @@
+"""Writing on from a prompt with a character model, one drawn character at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+
+from .backends.arrays import to_numpy
+from .checks import above_zero, integer
+from .model import SequenceModel
+from .text import Vocabulary
+
+
+def sample(
+    model: SequenceModel,
+    vocabulary: Vocabulary,
+    prompt: str,
+    length: int,
+    *,
+    temperature: float = 1.0,
+    mode: str = "carried",
+    window: int | None = None,
+    seed: int | np.random.Generator = 0,
+) -> str:
+    """Write on from a prompt, one character at a time, each drawn from p = softmax(y / temperature).
+
+    Parameters
+    ----------
+    model : takes and gives `len(vocabulary)` characters.
+    prompt : at least one character.
+    length : how many characters to add.
+    temperature : below 1 likely characters become likelier still, above 1 all become alike.
+    mode : "carried" reads the prompt once and carries the state from character to character; "window" is the
+    chapter's way, which starts from a zero state for every character and reads the last `window` characters.
+    window : for mode "window"; None is the length of the prompt, as in the chapter.
+    seed : a number, or a generator to draw from. The same seed gives the same text on every backend, up to rounding.
+
+    Returns the prompt and what was added. Raises ValueError or TypeError that says what was expected and what came.
+    Source: chapter, 文本处理示例:字符级语言模型 (generate_text).
+    """
+    ids = _check_sample(model, vocabulary, prompt, length, temperature, mode, window)
+    rng = np.random.default_rng(seed)
+    outputs = _carried(model, ids) if mode == "carried" else _sliding(model, ids, window or len(ids))
+    for y in islice(outputs, length):
+        ids.append(draw(y, temperature, rng))
+    return vocabulary.decode(ids)
+
+
+def draw(y: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+    """An id drawn from softmax(y / temperature), in float64. The largest output is subtracted first: nothing overflows.
+
+    Raises ValueError where an output is not finite.
+    """
+    y = y.astype(np.float64)
+    if not np.isfinite(y).all():
+        raise ValueError("the model's outputs are not finite: there is nothing to draw from")
+    with np.errstate(over="ignore", under="ignore"):
+        cumulative = np.cumsum(np.exp((y - y.max()) / temperature))
+    return int(np.searchsorted(cumulative[:-1], rng.random() * cumulative[-1], side="right"))
+
+
+def _carried(model: SequenceModel, ids: list[int]) -> Iterator[np.ndarray]:
+    """Outputs (V,) after the last of the ids; each time only those are read that were not read before."""
+    state, read = None, 0
+    while True:
+        out = model.forward(np.array([ids[read:]]), state)
+        state, read = out.h_last, len(ids)
+        yield to_numpy(out.y[0, -1])
+
+
+def _sliding(model: SequenceModel, ids: list[int], window: int) -> Iterator[np.ndarray]:
+    """Outputs (V,) after the last `window` of the ids, from a zero state."""
+    while True:
+        yield to_numpy(model.predict(np.array([ids[-window:]]), steps="last")[0])
+
+
+def _check_sample(
+    model: SequenceModel,
+    vocabulary: Vocabulary,
+    prompt: str,
+    length: int,
+    temperature: float,
+    mode: str,
+    window: int | None,
+) -> list[int]:
+    """The door of `sample`; returns the prompt's ids."""
+    if not model.input_size == model.output_size == len(vocabulary):
+        raise ValueError(
+            f"the vocabulary has {len(vocabulary)} characters, but this model takes {model.input_size} and gives "
+            f"{model.output_size}"
+        )
+    if not isinstance(prompt, str):
+        raise TypeError(f"the prompt must be a string, got {type(prompt).__name__}")
+    if not prompt:
+        raise ValueError("the prompt is empty; give at least one character to write on from")
+    integer("length", length, at_least=0)
+    above_zero("temperature", temperature)
+    if mode not in ("carried", "window"):
+        raise ValueError(f'mode must be "carried" or "window", got {mode!r}')
+    if window is not None:
+        if mode != "window":
+            raise ValueError('window is for mode="window"; a carried state has none')
+        integer("window", window)
+    return vocabulary.encode(prompt).tolist()

@@ -1,0 +1,261 @@
+"""The benchmarks at tiny sizes: sides agree or nothing is timed, turns alternate, tables say what was measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scratchrnn as sr
+from benchmarks import __main__ as command
+from benchmarks import harness, process, readme_table, scaling, sides, steps
+from benchmarks.sides import MODULES, OURS
+from benchmarks.workloads import WORKLOADS, Workload
+from scratchrnn import cli
+from scratchrnn.commands import bench
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    Workload("last", 3, 4, 2, 5, 3, last=True, batches=2),
+    Workload("all", 3, 4, 2, 5, 3),
+    Workload("two layers", 8, 3, 5, 6, 2, layers=2, last=True, batches=2),
+]
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Put back what loading a side sets."""
+    before = sr.get_num_threads()
+    yield
+    sr.set_num_threads(before)
+
+
+def load(name: str) -> Any:
+    """A side on one thread, or a skip that says what is missing."""
+    found, missing = sides.load(1, [name])
+    if name in missing:
+        pytest.skip(f"{name} is not installed ({missing[name]}): make bench")
+    return found[name]
+
+
+@pytest.mark.filterwarnings("ignore")  # the peers' own
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("dtype", steps.TOLERANCE)
+@pytest.mark.parametrize("workload", TINY, ids=lambda w: w.name)
+def test_sides_agree_and_train(name: str, workload: Workload, dtype: str) -> None:
+    side = load(name)(workload, dtype)
+    steps.check_agreement(workload, dtype, {name: side})
+    assert np.shape(side.forward())[-1] == workload.O
+    assert len(side.epochs(2)) == 2
+
+
+def test_the_loop_updates_as_fit_does() -> None:
+    """Gather, clip and Adam: the same weights after four updates on one minibatch."""
+    workload = TINY[1]
+    ours, loop = load(OURS)(workload, "float64"), load("NumPy loop")(workload, "float64")
+    ours.epochs(3)  # and one more, which is not timed
+    for _ in range(4):
+        loop.epoch()
+    for name, array in loop.p.items():
+        np.testing.assert_allclose(ours.model.params[name], array, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("change", ["loss", "gradient", "sign", "NaN", "missing", "shape"])
+def test_a_side_that_differs_is_not_timed(change: str) -> None:
+    class Wrong(load("NumPy loop")):  # type: ignore[misc]
+        def result(self) -> Any:
+            loss, grads = super().grads()
+            if change == "loss":
+                loss *= 1.001
+            elif change == "gradient":
+                grads["0.W_hh"][0, 0] *= 1.01
+            elif change == "sign":
+                grads["1.b_y"] *= -1
+            elif change == "NaN":
+                loss = float("nan")
+            elif change == "missing":
+                del grads["0.b_h"]
+            else:
+                grads["0.W_xh"] = grads["0.W_xh"].T
+            return loss, grads
+
+    workload = TINY[0]
+    right = load("NumPy loop")(workload, "float32")
+    with pytest.raises(steps.DisagreementError, match="Wrong on last in float32: .*nothing was timed"):
+        steps.check_agreement(workload, "float32", {"right": right, "Wrong": Wrong(workload, "float32")})
+
+
+def test_a_failing_child_gives_its_last_line() -> None:
+    with pytest.raises(RuntimeError, match=r"benchmarks.steps with 1 thread\(s\): KeyError: 'no such'"):
+        harness.child("benchmarks.steps", {"quick": True, "names": ["no such"], "only": [OURS]}, 1)
+
+
+def test_turns_alternate() -> None:
+    order: list[str] = []
+
+    def turn(name: str, seconds: float) -> harness.Turn:
+        def run(count: int) -> list[float]:
+            order.append(name)
+            return [seconds] * count
+
+        return run
+
+    times = harness.interleave({"a": turn("a", 1.0), "b": turn("b", 0.01)}, seconds=0, least=3, pause=0)
+    assert order == ["a", "b", "a", "b", *"ababab"]  # warm-up, calibration, three rounds
+    assert (times["a"]["calls"], times["b"]["calls"]) == (3, 6)  # as many calls as fill a turn
+    assert (times["a"]["median"], times["b"]["min"]) == (1.0, 0.01)
+
+
+def test_a_short_call_is_warmed_and_a_long_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    assert len(harness.timed(lambda: calls.append(0), 3)) == 3
+    assert len(calls) == 4
+    monkeypatch.setattr(harness, "LONG", -1.0)
+    assert len(harness.timed(lambda: calls.append(0), 3)) == 3
+    assert len(calls) == 7
+
+
+def test_children_get_their_threads_and_their_own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    env = harness.environment(1)
+    assert env["OMP_NUM_THREADS"] == env["OPENBLAS_NUM_THREADS"] == "1"
+    assert "multi_thread_eigen=false" in env["XLA_FLAGS"]
+    assert "OPENBLAS_CORETYPE" not in env
+    assert harness.environment(2)["OMP_NUM_THREADS"] == "2"
+
+
+def test_operations_are_counted() -> None:
+    """By hand for N = 1, T = 2, D = 3, H = 5, O = 7, loss on both steps."""
+    w = Workload("w", 1, 2, 3, 5, 7)
+    forward = 2 * 2 * (5 * 3 + 5 * 5 + 7 * 5)
+    backward = 2 * (2 * 7 * 5 + 2 * 7 * 5 + 2 * 5 * 3 + 2 * 5 * 5 + 1 * 5 * 5)  # W_hy, ∂L/∂h, W_xh, W_hh, one step back
+    assert (w.flops("forward"), w.flops("grads")) == (forward, forward + backward)
+    assert WORKLOADS["sine"].flops("grads") == pytest.approx(10e6, rel=0.02)
+
+
+def test_slope() -> None:
+    assert scaling.slope([[size, 3e-6 * size**1.5] for size in (16, 32, 64, 128)]) == pytest.approx(1.5)
+
+
+def test_process_ratio_takes_the_faster_peer() -> None:
+    times = {"cold": 4.0, "warm": 1.0, "sine_pytorch": 6.0, "sine_pytorch_chapter": 8.0}
+    result = {"seconds": {key: {"median": seconds} for key, seconds in times.items()}}
+    assert (process.ratio(result, "warm"), process.ratio(result, "cold")) == (6.0, 1.5)
+    assert process.ratio({"seconds": {"warm": {"median": 1.0}}}, "warm") is None
+
+
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before = process.peak_memory()
+    held = np.ones(64 * 2**17)  # 64 MiB
+    assert process.peak_memory() > 1
+    assert process.peak_memory() >= before and held.all()
+
+
+def results(load: float = 0.1) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Made-up results: 1 ms for us and 2, 3, 4, 5 for the others, on every workload."""
+    runs = [
+        {"workload": name, "dtype": dtype, "threads": threads, "mode": mode, "flops": 10**7, "peak": 2e10}
+        | {"sides": {side: {"median": 1e-3 * (i + 1)} for i, side in enumerate(MODULES)}}
+        for threads in (1, 2)
+        for name in WORKLOADS
+        for dtype in steps.TOLERANCE
+        for mode in steps.MODES
+    ]
+    versions = dict.fromkeys([*harness.PACKAGES, "python"], "1.2")
+    head = {"processor": "Abacus", "cores": 2, "date": "2024-05-01", "load": load, "quick": False, "versions": versions}
+    seconds = {key: {"median": 6.0 if "pytorch" in key else 1.0} for key in process.TITLES}
+    memory = {OURS: {"before": 100, "peak": 200}, "PyTorch": {"before": 300, "peak": 400}}
+    return {**head, "missing": {}, "blas": None, "runs": runs}, {**head, "seconds": seconds, "memory": memory}
+
+
+def test_readme_section_says_what_was_measured() -> None:
+    section = readme_table.section(*results())
+    assert "Measured on 2024-05-01 on Abacus, 2 cores, beside PyTorch 1.2, JAX 1.2, Keras 1.2, NumPy 1.2" in section
+    assert "| mid (N 64, T 100, D 64, H 256, O 64) | 1 / 1 | 2 / 2 | 3 / 3 | 4 / 4 | 5 / 5 | 50% / 50% |" in section
+    assert "| large | 2.00 / 2.00 |" in section
+    assert "6.0 times as long" in section
+    assert "rough" not in section
+    assert "Other work was running" in readme_table.section(*results(load=3.0))
+
+
+def test_readme_section_goes_between_its_marks() -> None:
+    readme = f"before\n{readme_table.BEGIN}\nold\n{readme_table.END}\nafter\n"
+    once = readme_table.put(readme, "new")
+    assert once.startswith("before\n") and once.endswith("\nafter\n") and "new" in once and "old" not in once
+    assert readme_table.put(once, "new") == once
+    with pytest.raises(ValueError, match="lacks the lines"):
+        readme_table.put("no marks", "new")
+
+
+def test_readme_has_the_committed_results() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    steps_result, process_result = (
+        json.loads((readme_table.RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("steps", "process")
+    )
+    assert readme_table.put(readme, readme_table.section(steps_result, process_result)) == readme
+    assert (readme_table.RESULTS / "steps.png").exists()
+
+
+def test_tables_and_charts_of_a_run(tmp_path: Path) -> None:
+    steps_result, process_result = results()
+    steps_result["missing"] = {"Other": "No module named 'other'"}
+    table = steps.table(steps_result)
+    assert "whole update, 2 threads: median ms" in table and "2.00 ×" in table and "50%" in table
+    assert "without Other: No module named 'other'" in table
+    assert "PyTorch's best is 6.00 ×" in process.table(process_result)
+
+    points = {OURS: {letter: [[size, 1e-4 * size] for size in sizes] for letter, sizes in scaling.SIZES.items()}}
+    slopes = {OURS: dict.fromkeys(scaling.SIZES, 1.0)}
+    head = {key: steps_result[key] for key in ("processor", "cores", "date")}
+    grown = {**head, "base": scaling.BASE._asdict(), "points": points, "slopes": slopes}
+    assert "T=64" in scaling.table(grown) and "slope 1.00" in scaling.table(grown)
+    for name, result in (("steps", steps_result), ("scaling", grown)):
+        command.draw(name, result, tmp_path)
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_without_peers_ours_stands_alone() -> None:
+    run = results()[0]["runs"][0]
+    alone = {OURS: run["sides"][OURS]}
+    assert steps.best_peer(alone) is None
+    result = {**results()[0], "runs": [run | {"sides": alone}]}
+    assert "–" in steps.table(result)
+
+
+def test_compare_runs_every_mode() -> None:
+    workload = TINY[1]
+    runs = steps.compare(workload, "float32", 1, {OURS: load(OURS)(workload, "float32")}, seconds=0.0, size=64)
+    assert [run["mode"] for run in runs] == list(steps.MODES)
+    assert all(run["peak"] > 0 and run["sides"][OURS]["median"] > 0 for run in runs)
+
+
+def test_command_needs_a_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    assert cli.main(["bench"]) == 1
+    assert capsys.readouterr().err.startswith("scratchrnn: error: the benchmarks are not part of the installed package")
+
+
+def test_command_names_what_it_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "speed"]) == 2
+    assert "no benchmark 'speed'; choose from steps, process, scaling" in capsys.readouterr().err
+    assert tuple(command.BENCHMARKS) == bench.NAMES
+
+
+def test_command_hands_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[list[str]] = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        started.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert cli.main(["bench", "scaling", "--quick", "--out", str(tmp_path)]) == 3
+    assert started == [[sys.executable, "-m", "benchmarks", "scaling", "--quick", "--out", str(tmp_path)]]
