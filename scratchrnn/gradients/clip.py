@@ -43,7 +43,7 @@ def global_norm(grads: Gradients) -> float:
     2.0
     """
     norms = [float(vector_norm(array.reshape(-1))) for array in _arrays(grads) if array.size]
-    return float(vector_norm(np.array(norms))) if len(norms) > 1 else sum(norms)
+    return float(vector_norm(np.array(norms))) if norms else 0.0
 
 
 def clip_by_global_norm(grads: Gradients, max_norm: float) -> float:
