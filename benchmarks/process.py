@@ -36,7 +36,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     keys = [key for key in TITLES if with_torch or "pytorch" not in key]
     if quick:
         keys = [key for key in keys if key != "sine_pytorch_chapter"]
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     result: dict[str, Any] = {"benchmark": "process", "quick": quick, **harness.machine()}
     seconds: dict[str, list[float]] = {key: [] for key in keys}
     with tempfile.TemporaryDirectory() as cache, harness.progress(rounds * len(keys)) as bar:

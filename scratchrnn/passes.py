@@ -43,6 +43,10 @@ class Batch(NamedTuple):
     counted: Counted
     batch_rows: int  # N of the whole minibatch, also in a block of it
 
+    def work(self, params: Parameters) -> int:
+        """Multiplications of a forward pass, near enough: every parameter once per step and row."""
+        return len(self.x) * self.batch_rows * params.vector.size
+
     def block(self, rows: slice) -> Batch:
         """A block of its rows, contiguous; the batch itself where the block is all of it."""
         if rows == slice(0, self.batch_rows):
@@ -144,7 +148,7 @@ def block_grads(
 
 def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> Any:
     """The loss of a minibatch."""
-    blocks = backend.cut(batch.batch_rows)
+    blocks = backend.cut(batch.batch_rows, batch.work(params))
     return sum(backend.map(lambda rows: block_loss(network, backend, params, batch.block(rows))[0], blocks))
 
 
@@ -157,7 +161,7 @@ def loss_and_grads(
     rng: np.random.Generator | None = None,
 ) -> Backward:
     """Loss and gradients of a minibatch: its blocks, put together in their order."""
-    blocks = backend.cut(batch.batch_rows)
+    blocks = backend.cut(batch.batch_rows, batch.work(params))
     results = backend.map(lambda rows: block_grads(network, backend, params, batch.block(rows), inputs, rng), blocks)
     if len(results) == 1:
         return results[0]

@@ -90,7 +90,7 @@ def test_many_rows(loss: str, steps: str, padded: bool, dtype: str, backend: str
 class InBlocks(Backend):
     """NumPy that cuts every batch into uneven blocks of rows, and runs the last block first."""
 
-    def cut(self, rows: int) -> list[slice]:
+    def cut(self, rows: int, work: int) -> list[slice]:
         return [slice(0, 1), slice(1, rows - 1), slice(rows - 1, rows)]
 
     def map(self, function: Any, blocks: Any) -> list[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import scratchrnn as sr
-from scratchrnn.backends import get_num_threads, threads
+from scratchrnn.backends import get_num_threads, numba_backend, threads
 from scratchrnn.backends.threads import Pool, usable_cores
 
 
@@ -32,6 +32,12 @@ def restore_number_of_threads() -> Iterator[None]:
     n = get_num_threads()
     yield
     sr.set_num_threads(n)
+
+
+@pytest.fixture(autouse=True)
+def every_block_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small batches are cut as large ones are."""
+    monkeypatch.setattr(numba_backend, "MIN_WORK", 1)
 
 
 def test_results_come_in_order(pool: Pool) -> None:
@@ -158,7 +164,7 @@ def test_the_default_size_is_what_this_process_may_use() -> None:
 
 
 def problem(dtype: str = "float32") -> tuple[Any, dict[str, Any]]:
-    """A network with 40 rows: five blocks."""
+    """A network with 40 rows: five blocks, once every piece of work is worth one (`every_block_is_worth_it`)."""
     rng = np.random.default_rng(3)
     model = sr.VanillaRNN(3, 16, 2, backend="numba", dtype=dtype)
     return model, {"x": rng.normal(size=(40, 30, 3)), "target": rng.normal(size=(40, 30, 2)), "inputs": True}
@@ -174,6 +180,7 @@ def bits(result: Any) -> list[bytes]:
 def test_results_are_bit_identical_for_any_number_of_threads(dtype: str) -> None:
     model, batch = problem(dtype)
     results = []
+    assert len(numba_backend.NumbaBackend().cut(40, model.params.vector.size * 40 * 30)) == 5
     for n in (1, 2, 3):
         sr.set_num_threads(n)
         assert get_num_threads() == n
@@ -230,6 +237,8 @@ def test_a_forked_child_computes_the_same() -> None:
 
 EXIT = """
 import atexit, numpy as np, scratchrnn as sr
+from scratchrnn.backends import numba_backend
+numba_backend.MIN_WORK = 1
 sr.set_num_threads(3)
 model = sr.VanillaRNN(3, 8, 2, backend="numba", dtype="float32")
 batch = np.zeros((24, 5, 3)), np.zeros((24, 5, 2))

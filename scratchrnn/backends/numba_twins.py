@@ -1,48 +1,684 @@
-"""Jitted twins: the same arguments and the same results as the text, computed by kernels that Numba compiles.
+"""Jitted twins: the same arguments and the same results as the text, as fast as the machine allows.
 
-Upper half, the *kernels*: plain loops over arrays, handed to Numba. Lower half, the *twins*: Python functions that
-prepare arrays for the kernels and wrap what comes out in the text's own NamedTuples. `TWINS` at the end says which twin
-stands for which text, and one test compares every entry with its text.
+Nearly all the time of a recurrent network goes into one operation, a matrix product whose result is put through
+something cheap: h_t = tanh(b + W_xh · x_t + W_hh · h_{t−1}) forward, ∂L/∂a_t = (∂L/∂h-part_t + W_hhᵀ · ∂L/∂a_{t+1}) ⊙
+(1 − h_t²) backward. This file writes that operation once, for the very processor it runs on, and builds every twin from
+it. It has four parts: what is known about the processor; a *product* and a *packing*, written in LLVM IR; kernels,
+ordinary loops that Numba compiles, which call the two; and the twins, Python functions that prepare arrays and wrap
+what comes out in the text's own NamedTuples. `TWINS` at the end says which twin stands for which text.
 
-Everything expensive is a matrix product, so there is one product, `_multiply_add`: C += A · B. It keeps the *columns*
-innermost, where memory is contiguous, and takes two rows of A and four of B at a time: of the sixteen numbers that meet
-in each column, eight stay in registers while the loop runs along the columns, so each of the six loads and two stores
-serves two multiplications or more, and the compiler turns the loop into vector instructions by itself. The rows of B
-are cut into *panels* of 256 columns, each stored contiguously, because rows a power of two apart fall on the same lines
-of the first-level cache and push each other out. A matrix of up to 256 columns is its own single panel, uncopied.
+**Lanes.** A processor's vector register holds several numbers, its lanes (16 of float32 with AVX-512, 8 with AVX2, 4
+with SSE or NEON), and one instruction multiplies all of them by another register and adds a third. That instruction is
+the machine's speed; the art is to keep it fed. Each of its operands must come from memory unless it is already in a
+register, and memory delivers far fewer numbers per cycle than the arithmetic could use.
 
-The recurrence works in place. The projections of all inputs are written to where the states will be; step t then
-multiplies, adds and applies tanh there, and no array of pre-activations exists beside `h`.
+**The tile.** So the result C = A · W is computed in tiles of 8 rows by two registers of columns (8 × 32 float32
+numbers). The 16 registers of a tile hold its sums from the first term to the last. For each k, two registers are loaded
+from row k of W and eight single numbers from column k of A, each copied into all lanes; these ten loads feed sixteen
+multiply-adds. A processor with half the registers takes 6 rows. Missing rows at the bottom are computed as copies of
+the last row; that costs less than a second version of the code; fewer than four are taken one by one, with four partial
+sums each, because one row alone would wait for its own previous sum. Missing columns at the right are masked: lanes
+that do not exist are neither read nor written.
 
-All kernels and their helpers live in this one file: Numba's cache on disk notices a change of the file whose kernel it
-is asked for, and of no other. Constants inside kernels are of the array's dtype: a float64 constant would turn float32
-arithmetic into float64. `fastmath` allows products and sums to be fused and reordered, but not the flags that assume
-there is no NaN or inf: both must come through.
+**Packing.** In W, row k + 1 of a tile's columns lies a whole matrix row after row k. Before it is used, W is therefore
+copied into *panels*: two registers wide, as long as W is deep, in exactly the order in which tiles read them, so that a
+panel streams through the cache like a tape. Each weight is copied once per call and used for every row at every step.
+The forward pass needs Wᵀ in this form and gets it by transposing square blocks in registers. Gradients of weights,
+∂L/∂Wᵀ = Σ ∂L/∂a_t · x_tᵀ, are the same product with the sum running over all rows of all steps; there both factors are
+packed, 256 rows at a time, so that what is in use fits the second-level cache.
+
+**Two sources.** The product is really C = epilogue(start + A1 · W1 + A2 · W2). Forward, the sources are x_t with W_xh
+and h_{t−1} with W_hh, so the projection of the inputs is never written to memory and read back, and the start is the
+bias. Backward, there is one source, ∂L/∂a_{t+1} with W_hh, and the start is ∂L/∂h from the layers above.
+
+**Epilogue.** While a tile is still in registers it gets its tanh, or, going back, has its subnormal numbers set to 0
+and counted, its squares added up for the norm, and is multiplied by 1 − h². What each needs from memory was asked for
+(prefetched) before the sums began, and is there when they end.
+
+**LLVM IR** is the language between compilers and processors: typed instructions on as many named values as one likes,
+which LLVM assigns to registers and translates for the processor at hand. The functions called `write_…` run once, at
+compile time; they *write* instructions, one per call of `builder`, and a Python loop around such a call writes a copy
+per turn. A loop that shall happen at run time is written with `counting`. Variables are memory cells (`alloca`) that
+LLVM turns into registers. Product and packing are compiled once per dtype, not into every kernel: kernels receive their
+addresses.
+
+All of it lives in one file, because Numba's cache on disk notices a change of the file whose kernel it is asked for,
+and of no other. `fastmath` is off where IR is written by hand, and elsewhere allows sums in any order but nothing that
+assumes there is no NaN or inf: both must come through.
 """
 
 from __future__ import annotations
 
+import math
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
-from numba.core import event
+from llvmlite import binding, ir
+from numba import njit as typed_njit
+from numba import types
+from numba.core import cgutils, config, event
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
 
 from .. import losses, optimizers
 from ..gradients import clip
 from ..layers import linear, rnn
 from .arrays import Array
 
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
-PANEL = 256  # columns of B that lie together
-DEPTH = 256  # rows of B in use at a time: with PANEL, what fits the second-level cache
-ONE = np.int64(1)  # a literal 1 would be a type of its own, and compile again
+njit: Any = typed_njit  # whose published types leave some options out
+
+
+# The processor
+
+
+def lane_bytes() -> int:
+    """Bytes in one vector register of the processor that Numba compiles for.
+
+    A processor named by hand (NUMBA_CPU_NAME) stands for an older one, though Numba leaves it this one's features.
+    """
+    features = cpu_target.target_context.codegen()._get_host_cpu_features().split(",")
+    if "+avx512f" in features and getattr(config, "CPU_NAME", None) in (None, binding.get_host_cpu_name()):
+        return 64
+    return 32 if "+avx2" in features else 16  # 16: SSE and NEON, and what LLVM puts together by itself elsewhere
+
+
+LANE_BYTES = lane_bytes()
+# Rows of a tile: with two registers each, what the register file holds: 32 registers, or 16 on x86 before AVX-512.
+ROWS = 6 if LANE_BYTES < 64 and binding.get_process_triple().startswith("x86") else 8
+NARROW = 8  # columns, below which a sum of outer products is taken transposed
+FEW = 4  # fewer rows than this are taken one by one
+DEPTH = 256  # terms of a long sum in use at a time
+BLOCK = 64  # rows in use at a time
+
+
+# Writing LLVM IR
+
+INT = ir.IntType(64)
+POINTER = ir.PointerType()
+
+
+def number(i: int) -> ir.Constant:
+    """An integer constant."""
+    return ir.Constant(INT, i)
+
+
+class Lanes:
+    """Writes instructions on vectors of `count` numbers of `size` bytes; with count = 1, on single numbers."""
+
+    def __init__(self, builder: ir.IRBuilder, size: int, count: int) -> None:
+        self.builder = builder
+        self.size = size
+        self.count = count
+        self.element = ir.FloatType() if size == 4 else ir.DoubleType()
+        self.integer = ir.IntType(8 * size)
+        self.type = self.of_type(self.element)
+
+    def of_type(self, element: ir.Type) -> ir.Type:
+        """As many lanes of another type."""
+        return element if self.count == 1 else ir.VectorType(element, self.count)
+
+    def constant(self, x: float, element: ir.Type | None = None) -> ir.Constant:
+        """The number x in every lane."""
+        if element is None and self.size == 4:
+            x = float(np.float32(x))
+        return ir.Constant(self.of_type(element or self.element), x if self.count == 1 else [x] * self.count)
+
+    def splat(self, scalar: ir.Value) -> ir.Value:
+        """A scalar in every lane."""
+        if self.count == 1:
+            return scalar
+        nothing = ir.Constant(self.of_type(scalar.type), ir.Undefined)
+        index = ir.IntType(32)
+        one = self.builder.insert_element(nothing, scalar, ir.Constant(index, 0))
+        return self.builder.shuffle_vector(one, nothing, self.constant(0, index))
+
+    def at(self, base: ir.Value, *offsets: ir.Value) -> ir.Value:
+        """The address that many elements (the sum of the offsets) after base."""
+        total = offsets[0]
+        for offset in offsets[1:]:
+            total = self.builder.add(total, offset)
+        return self.builder.gep(base, [total], source_etype=self.element)
+
+    def first(self, lanes: ir.Value) -> ir.Value:
+        """A mask: True in the first `lanes` lanes."""
+        numbers = ir.Constant(ir.VectorType(INT, self.count), list(range(self.count)))
+        return self.builder.icmp_signed("<", numbers, self.splat(lanes))
+
+    def load_scalar(self, address: ir.Value) -> ir.Value:
+        """The one number at an address."""
+        return self.builder.load(address, typ=self.element, align=self.size)
+
+    def load(self, address: ir.Value, mask: ir.Value | None = None) -> ir.Value:
+        """The vector at an address; where the mask is False memory is not touched and the lane is 0."""
+        if mask is None:
+            return self.builder.load(address, typ=self.type, align=self.size)
+        align = ir.Constant(ir.IntType(32), self.size)
+        return self.call("masked.load", [address, align, mask, self.constant(0.0)], self.type, ".p0")
+
+    def store(self, vector: ir.Value, address: ir.Value, mask: ir.Value | None = None) -> None:
+        """Write a vector, only the lanes where the mask is True."""
+        if mask is None:
+            self.builder.store(vector, address, align=self.size)
+        else:
+            align = ir.Constant(ir.IntType(32), self.size)
+            self.call("masked.store", [vector, address, align, mask], ir.VoidType(), ".p0")
+
+    def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        """a · b + c, in one instruction where the processor has it."""
+        return self.call("fmuladd", [a, b, c])
+
+    def magnitude(self, a: ir.Value) -> ir.Value:
+        """|a|."""
+        return self.call("fabs", [a])
+
+    def polynomial(self, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
+        """Σ c_i · xⁱ by Horner's rule."""
+        value: ir.Value = self.constant(coefficients[-1])
+        for c in reversed(coefficients[:-1]):
+            value = self.multiply_add(value, x, self.constant(c))
+        return value
+
+    def at_most(self, a: ir.Value, limit: float) -> ir.Value:
+        """min(a, limit). NaN stays: no comparison with it is true."""
+        return self.builder.select(self.builder.fcmp_ordered(">", a, self.constant(limit)), self.constant(limit), a)
+
+    def call(self, name: str, args: list[ir.Value], result: ir.Type | None = None, suffix: str = "") -> ir.Value:
+        """Call the LLVM intrinsic of that name for this type."""
+        lanes = "" if self.count == 1 else f"v{self.count}"
+        kind = ir.FunctionType(result or self.type, [a.type for a in args])
+        full_name = f"llvm.{name}.{lanes}f{8 * self.size}{suffix}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, full_name), args)
+
+
+@contextmanager
+def counting(builder: ir.IRBuilder, stop: ir.Value, step: int = 1, start: ir.Value | None = None) -> Iterator[ir.Value]:
+    """for i in range(start, stop, step)."""
+    with cgutils.for_range_slice(builder, start or number(0), stop, number(step), INT) as (i, _):
+        yield i
+
+
+def prefetch(builder: ir.IRBuilder, address: ir.Value, write: bool = False, level: int = 1) -> None:
+    """Ask for the memory at an address before it is read or written. Harmless where there is none."""
+    flag = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [POINTER, flag, flag, flag])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [address, ir.Constant(flag, int(write)), ir.Constant(flag, 4 - level), ir.Constant(flag, 1)])
+
+
+def new_function(module: ir.Module, name: str, size: int, arguments: int) -> tuple[ir.Function, ir.IRBuilder]:
+    """An empty function of that many integers, for numbers of `size` bytes. Never inlined: one copy is enough."""
+    kind = ir.FunctionType(ir.VoidType(), [INT] * arguments)
+    function = ir.Function(module, kind, name=f"scratchrnn_{name}_float{8 * size}")
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    return function, ir.IRBuilder(function.append_basic_block())
+
+
+# tanh and exp
+
+
+class Exponential(NamedTuple):
+    """How eʸ is taken apart in one dtype."""
+
+    ln2_high: float  # ln 2 in two parts: n · ln2_high is exact
+    ln2_low: float
+    round: float  # added to a small number, it rounds it to an integer and leaves that in the lowest bits
+    terms: int  # of the Taylor series of eʳ − 1, for |r| ≤ ½ ln 2
+    shift: int  # where the exponent of a number begins
+
+
+EXPONENTIAL = {
+    4: Exponential(0.693359375, -2.1219444005469057e-4, 1.5 * 2.0**23, 7, 23),
+    8: Exponential(0.6931471803691238, 1.9082149292705877e-10, 1.5 * 2.0**52, 13, 52),
+}
+
+
+def write_tanh(lanes: Lanes, x: ir.Value) -> ir.Value:
+    """tanh x = (e²ˣ − 1) / (e²ˣ + 1), to less than 3 units in the last place.
+
+    Near 1 it is more exact than that, as it must be: 1 − h² magnifies what is wrong with h there.
+    """
+    b = lanes.builder
+    size = lanes.at_most(lanes.magnitude(x), 10.0 if lanes.size == 4 else 20.0)  # tanh has reached 1 before
+    power, fraction = write_exp_minus_1(lanes, b.fadd(size, size))
+    gained = lanes.multiply_add(power, fraction, b.fsub(power, lanes.constant(1.0)))  # e²ˣ − 1, accurate near 0
+    return lanes.call("copysign", [b.fdiv(gained, b.fadd(gained, lanes.constant(2.0))), x])
+
+
+def write_exp_minus_1(lanes: Lanes, y: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """2ⁿ and eʳ − 1 with y = n · ln 2 + r, so that eʸ = 2ⁿ + 2ⁿ (eʳ − 1). For y whose eʸ is a normal number."""
+    b = lanes.builder
+    how = EXPONENTIAL[lanes.size]
+    shifted = lanes.multiply_add(y, lanes.constant(1 / math.log(2)), lanes.constant(how.round))
+    n = b.fsub(shifted, lanes.constant(how.round))
+    r = lanes.multiply_add(n, lanes.constant(-how.ln2_high), y)
+    r = lanes.multiply_add(n, lanes.constant(-how.ln2_low), r)
+    tail = lanes.polynomial(r, [1 / math.factorial(k) for k in range(2, how.terms + 1)])
+    fraction = lanes.multiply_add(b.fmul(r, r), tail, r)
+    integers = lanes.of_type(lanes.integer)
+    exponent = b.shl(b.bitcast(shifted, integers), lanes.constant(how.shift, lanes.integer))
+    power = b.bitcast(b.add(exponent, b.bitcast(lanes.constant(1.0), integers)), lanes.type)
+    return power, fraction
+
+
+def _exp_code(typing_context: Any, y: Any) -> Any:
+    """eʸ in float64 to about one unit in the last place; 0 below −708. A loop around it runs in vectors."""
+
+    def write(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        one = Lanes(builder, 8, 1)
+        lowest = one.constant(-708.0)
+        below = builder.fcmp_ordered("<", args[0], lowest)
+        power, fraction = write_exp_minus_1(one, one.at_most(builder.select(below, lowest, args[0]), 709.0))
+        return builder.select(below, one.constant(0.0), one.multiply_add(power, fraction, power))
+
+    return types.float64(types.float64), write
+
+
+exp: Any = intrinsic(_exp_code)
+
+
+# The product
+
+NOTHING, TANH, DERIVATIVE = 0, 1, 2  # epilogues
+
+
+class Product(NamedTuple):
+    """The arguments of the compiled product. Distances count elements; a pointer may be 0 where it is not needed."""
+
+    C: ir.Value  # result: row i starts at C + i · C_row
+    C_row: ir.Value
+    M: ir.Value  # rows
+    J: ir.Value  # columns
+    start: ir.Value  # what the sums start from, a matrix with rows start_row apart (0: one row for all); none: 0
+    start_row: ir.Value
+    A1: ir.Value  # first source: entry (i, k) lies at A1 + i · A1_row + k · A1_step, k = 0 … K1 − 1
+    A1_row: ir.Value
+    A1_step: ir.Value
+    K1: ir.Value
+    W1: ir.Value  # panels of its weights
+    A2: ir.Value  # second source
+    A2_row: ir.Value
+    A2_step: ir.Value
+    K2: ir.Value
+    W2: ir.Value
+    epilogue: ir.Value  # NOTHING, TANH or DERIVATIVE; what follows is for the last
+    h: ir.Value  # h_t, rows h_row apart
+    h_row: ir.Value
+    squares: ir.Value  # float64, one per row: Σ of squares is added here (float64: of small entries, scaled up)
+    large: ir.Value  # float64 only: Σ of squares scaled down
+    flushed: ir.Value  # a counter of entries set to 0
+
+
+class Source(NamedTuple):
+    """One of the two sources of a product, as one panel sees it."""
+
+    A: ir.Value
+    A_row: ir.Value
+    A_step: ir.Value
+    K: ir.Value
+    W: ir.Value
+
+
+POINTERS = ("C", "start", "A1", "W1", "A2", "W2", "h", "squares", "large", "flushed")
+
+# Squares of float64 numbers over- and underflow. Two sums of scaled squares cover all magnitudes between them: entries
+# up to 2⁻¹¹ count in the first, larger ones in the second, up to norms of 2¹⁰⁰⁰.
+SCALE_UP, SCALE_DOWN = 2.0**517, 2.0**-494
+
+
+def write_product(module: ir.Module, size: int) -> ir.Function:
+    """C = epilogue(start + A1 · W1 + A2 · W2), panel by panel, tile by tile."""
+    edge = write_edge(module, size)
+    function, b = new_function(module, "product", size, len(Product._fields))
+    lanes = Lanes(b, size, LANE_BYTES // size)
+    p = with_pointers(b, Product(*function.args))
+    V = lanes.count
+
+    with counting(b, p.J, 2 * V) as j:
+        left = b.sub(p.J, j)
+        sources = [
+            Source(p.A1, p.A1_row, p.A1_step, p.K1, lanes.at(p.W1, b.mul(j, p.K1))),
+            Source(p.A2, p.A2_row, p.A2_step, p.K2, lanes.at(p.W2, b.mul(j, p.K2))),
+        ]
+        with b.if_else(b.icmp_signed(">=", left, number(2 * V)), likely=True) as (whole, partial):
+            with whole:
+                write_rows(lanes, p, edge, j, sources, [None, None])
+            with partial, b.if_else(b.icmp_signed(">", left, number(V))) as (two, one):
+                with two:
+                    write_rows(lanes, p, edge, j, sources, [None, lanes.first(b.sub(left, number(V)))])
+                with one:
+                    write_rows(lanes, p, edge, j, sources, [lanes.first(left)])
+    b.ret_void()
+    return function
+
+
+def write_rows(
+    lanes: Lanes, p: Product, edge: ir.Function, j: ir.Value, sources: list[Source], masks: list[Any]
+) -> None:
+    """One panel: tiles of ROWS rows, the last few rows one by one."""
+    b = lanes.builder
+    few = b.srem(p.M, number(ROWS))
+    few = b.select(b.icmp_signed("<", few, number(FEW)), few, number(0))
+    many = b.sub(p.M, few)
+    with counting(b, many, ROWS) as i:
+        write_tile(lanes, p, edge, i, j, sources, masks, ROWS, 1)
+    with counting(b, p.M, start=many) as i:
+        write_tile(lanes, p, edge, i, j, sources, masks, 1, 4)
+
+
+def write_tile(
+    lanes: Lanes,
+    p: Product,
+    edge: ir.Function,
+    i: ir.Value,
+    j: ir.Value,
+    sources: list[Source],
+    masks: list[Any],
+    rows: int,
+    sums: int,
+) -> None:
+    """Rows i … i + rows − 1 of one panel. Where fewer rows are left, the last one is computed again in their place.
+
+    masks has one entry per register of a row: None, or the lanes that exist. With sums > 1 every entry is a sum of that
+    many partial sums, which a processor can work on side by side: for a single row, as nothing else is.
+    """
+    b = lanes.builder
+    last = b.sub(p.M, number(1))
+    row = [i] + [b.add(i, number(r)) for r in range(1, rows)]
+    row = [i] + [b.select(b.icmp_signed("<", x, last), x, last) for x in row[1:]]
+    column = [b.add(j, number(v * lanes.count)) for v in range(len(masks))]
+    places = [(r, v) for r in range(rows) for v in range(len(masks))]
+
+    # Variables; LLVM turns them into registers.
+    total = {(s, *place): cgutils.alloca_once(b, lanes.type) for s in range(sums) for place in places}
+    for variable in total.values():
+        b.store(lanes.constant(0.0), variable)
+    # Memory is asked now for what is needed at the end. What the sums start from is added last for the same reason.
+    for r, v in places:
+        prefetch(b, lanes.at(p.C, b.mul(row[r], p.C_row), column[v]), write=True)
+    with b.if_then(cgutils.is_not_null(b, p.start)):
+        for r, v in places:
+            prefetch(b, lanes.at(p.start, b.mul(row[r], p.start_row), column[v]))
+
+    def multiply(source: Source, start_of_row: list[ir.Value], ahead: ir.Value, k: ir.Value, s: int) -> None:
+        """Entry k of every row of A times row k of the panel, added to the sums number s."""
+        line = lanes.at(source.W, b.mul(k, number(2 * lanes.count)))
+        w = [lanes.load(lanes.at(line, number(v * lanes.count))) for v in range(len(masks))]
+        if rows > 1:
+            prefetch(b, lanes.at(ahead, b.mul(k, number(rows))), level=2)  # the next tile, where rows are contiguous
+        for r in range(rows):
+            a = lanes.splat(lanes.load_scalar(lanes.at(start_of_row[r], b.mul(k, source.A_step))))
+            for v in range(len(masks)):
+                variable = total[s, r, v]
+                b.store(lanes.multiply_add(a, w[v], b.load(variable, typ=lanes.type)), variable)
+
+    with counting(b, number(2)) as which:
+        is_first = b.icmp_signed("==", which, number(0))
+        source = Source(*(b.select(is_first, *pair) for pair in zip(*sources, strict=True)))
+        start_of_row = [lanes.at(source.A, b.mul(x, source.A_row)) for x in row]
+        ahead = lanes.at(source.A, b.mul(b.add(i, number(rows)), source.A_row))
+        whole = b.sub(source.K, b.srem(source.K, number(sums)))
+        if sums > 1:
+            with counting(b, whole, sums) as k:
+                for s in range(sums):
+                    multiply(source, start_of_row, ahead, b.add(k, number(s)), s)
+        with counting(b, source.K, start=whole if sums > 1 else None) as k:
+            multiply(source, start_of_row, ahead, k, 0)
+
+    for r, v in places:
+        value = b.load(total[0, r, v], typ=lanes.type)
+        for s in range(1, sums):
+            value = b.fadd(value, b.load(total[s, r, v], typ=lanes.type))
+        b.store(value, total[0, r, v])
+    if masks == [None, None] and rows > 1:
+        finish(lanes, p, row, column, masks, [[total[0, r, v] for v in range(2)] for r in range(rows)])
+        return
+    # At the edges a loop does it, row by row: slower, but one copy of it serves all kinds of tiles.
+    table = cgutils.alloca_once(b, lanes.type, size=2 * rows)
+    for r, v in places:
+        b.store(b.load(total[0, r, v], typ=lanes.type), cgutils.gep_inbounds(b, table, 2 * r + v))
+    left = b.sub(p.M, i)
+    existing = b.select(b.icmp_signed("<", left, number(rows)), left, number(rows))
+    integers = [b.ptrtoint(field, INT) if isinstance(field.type, ir.PointerType) else field for field in p]
+    b.call(edge, [*integers, b.ptrtoint(table, INT), existing, i, j])
+
+
+def write_edge(module: ir.Module, size: int) -> ir.Function:
+    """`finish` for some rows of one panel whose sums lie in a table, two registers per row."""
+    function, b = new_function(module, "edge", size, len(Product._fields) + 4)
+    lanes = Lanes(b, size, LANE_BYTES // size)
+    V = lanes.count
+    p = with_pointers(b, Product(*function.args[:-4]))
+    table, rows, i, j = function.args[-4:]
+    table = b.inttoptr(table, POINTER)
+    left = b.sub(p.J, j)
+    masks = [lanes.first(left), lanes.first(b.sub(left, number(V)))]
+    with counting(b, rows) as r:
+        values = [lanes.at(table, b.mul(r, number(2 * V)), number(v * V)) for v in range(2)]
+        finish(lanes, p, [b.add(i, r)], [j, b.add(j, number(V))], masks, [values])
+    b.ret_void()
+    return function
+
+
+def with_pointers(b: ir.IRBuilder, p: Product) -> Product:
+    """Addresses as pointers."""
+    return p._replace(**{name: b.inttoptr(getattr(p, name), POINTER) for name in POINTERS})
+
+
+def finish(
+    lanes: Lanes, p: Product, row: list[Any], column: list[Any], masks: list[Any], total: list[list[Any]]
+) -> None:
+    """Add what the sums start from, apply the epilogue, and write the rows: total[r][v] holds register v of row[r]."""
+    b = lanes.builder
+    places = [(r, v) for r in range(len(row)) for v in range(len(masks))]
+    with b.if_then(cgutils.is_not_null(b, p.start)):
+        for r, v in places:
+            start = lanes.load(lanes.at(p.start, b.mul(row[r], p.start_row), column[v]), masks[v])
+            b.store(b.fadd(b.load(total[r][v], typ=lanes.type), start), total[r][v])
+    with b.if_then(b.icmp_signed("==", p.epilogue, number(TANH))):
+        for r, v in places:
+            b.store(write_tanh(lanes, b.load(total[r][v], typ=lanes.type)), total[r][v])
+    with b.if_then(b.icmp_signed("==", p.epilogue, number(DERIVATIVE))):
+        write_derivative(lanes, p, row, column, masks, total)
+    for r, v in places:
+        target = lanes.at(p.C, b.mul(row[r], p.C_row), column[v])
+        lanes.store(b.load(total[r][v], typ=lanes.type), target, masks[v])
+
+
+def write_derivative(
+    lanes: Lanes, p: Product, row: list[Any], column: list[Any], masks: list[Any], total: list[list[Any]]
+) -> None:
+    """∂L/∂a = ∂L/∂h ⊙ (1 − h²); small entries of ∂L/∂h are set to 0 and counted, its squares summed for the norm."""
+    b = lanes.builder
+    zero, tiny = lanes.constant(0.0), lanes.constant(float(np.finfo(f"f{lanes.size}").tiny))
+    wide = Lanes(b, 8, lanes.count)
+    scales = [1.0] if lanes.size == 4 else [SCALE_UP, SCALE_DOWN]
+    sums, flushed = [], number(0)
+    for r in range(len(row)):
+        squares = [wide.constant(0.0) for _ in scales]
+        count = number(0)
+        for v in range(len(masks)):
+            dh = b.load(total[r][v], typ=lanes.type)
+            if masks[v] is not None:
+                dh = b.select(masks[v], dh, zero)
+            small = b.fcmp_ordered("<", lanes.magnitude(dh), tiny)  # NaN is not small
+            subnormal = b.and_(small, b.fcmp_ordered("!=", dh, zero))
+            count = b.add(count, count_true(b, subnormal, lanes.count))
+            dh = b.select(small, zero, dh)
+
+            d = dh if lanes.size == 8 else b.fpext(dh, wide.type)  # no square of a float32 overflows in float64
+            for s, scale in enumerate(scales):
+                scaled = d if scale == 1.0 else b.fmul(d, wide.constant(scale))
+                squares[s] = wide.multiply_add(scaled, scaled, squares[s])
+
+            h = lanes.load(lanes.at(p.h, b.mul(row[r], p.h_row), column[v]), masks[v])
+            slope = lanes.multiply_add(b.fneg(h), h, lanes.constant(1.0))
+            b.store(b.fmul(dh, slope), total[r][v])
+        sums.append([wide_sum(wide, square) for square in squares])
+        once = count if r == 0 else b.select(b.icmp_signed("!=", row[r], row[r - 1]), count, number(0))
+        flushed = b.add(flushed, once)
+
+    # All sums are read before one is written: a row that stands in for missing ones must not be added twice.
+    for s, target in enumerate([p.squares, p.large][: len(scales)]):
+        addresses = [wide.at(target, x) for x in row]
+        new = [b.fadd(wide.load_scalar(address), sums[r][s]) for r, address in enumerate(addresses)]
+        for value, address in zip(new, addresses, strict=True):
+            b.store(value, address)
+    with b.if_then(b.icmp_signed("!=", flushed, number(0)), likely=False):
+        b.store(b.add(b.load(p.flushed, typ=INT), flushed), p.flushed)
+
+
+def count_true(b: ir.IRBuilder, mask: ir.Value, lanes: int) -> ir.Value:
+    """How many lanes of a mask are True."""
+    bits = ir.IntType(lanes)
+    return b.zext(b.ctpop(b.bitcast(mask, bits)), INT)
+
+
+def wide_sum(wide: Lanes, a: ir.Value) -> ir.Value:
+    """The sum over all float64 lanes, pairwise."""
+    name = f"llvm.vector.reduce.fadd.v{wide.count}f64"
+    kind = ir.FunctionType(wide.element, [wide.element, wide.type])
+    function = cgutils.get_or_insert_function(wide.builder.module, kind, name)
+    zero = ir.Constant(wide.element, 0.0)
+    return wide.builder.call(function, [zero, a], fastmath=("reassoc",))  # any order of adding will do
+
+
+def write_pack(module: ir.Module, size: int) -> ir.Function:
+    """Copy B (K, J), entry (k, j) at B + k · row + j · step, into panels. row or step is 1."""
+    function, b = new_function(module, "pack", size, 6)
+    lanes = Lanes(b, size, LANE_BYTES // size)
+    panels, B, row, step, K, J = function.args
+    panels, B = b.inttoptr(panels, POINTER), b.inttoptr(B, POINTER)
+    V = lanes.count
+
+    def place(j: ir.Value) -> ir.Value:
+        inside = b.srem(j, number(2 * V))
+        return lanes.at(panels, b.mul(b.sub(j, inside), K), inside)
+
+    with b.if_else(b.icmp_signed("==", step, number(1))) as (straight, transposed):
+        with straight:
+            rest = b.srem(J, number(V))
+            whole = b.sub(J, rest)
+            existing = lanes.first(rest)
+            with counting(b, K) as k:  # along the rows, as they lie in memory
+                source = lanes.at(B, b.mul(k, row))
+                line = b.mul(k, number(2 * V))
+                with counting(b, whole, V) as j:
+                    lanes.store(lanes.load(lanes.at(source, j)), lanes.at(place(j), line))
+                with b.if_then(b.icmp_signed("!=", rest, number(0))):
+                    lanes.store(lanes.load(lanes.at(source, whole), existing), lanes.at(place(whole), line))
+        with transposed, counting(b, J, V) as j:
+            write_transposed(lanes, place(j), lanes.at(B, b.mul(j, step)), step, K, b.sub(J, j))
+    b.ret_void()
+    return function
+
+
+def write_transposed(
+    lanes: Lanes, target: ir.Value, source: ir.Value, step: ir.Value, K: ir.Value, left: ir.Value
+) -> None:
+    """One register's width of a panel from rows of the source, square block by square block.
+
+    Where fewer rows are left, the last one stands in for them; the last block reaches back over the one before.
+    """
+    b = lanes.builder
+    V = lanes.count
+    last = b.sub(left, number(1))
+    numbers = [b.select(b.icmp_signed("<", number(r), last), number(r), last) for r in range(V)]
+    starts = [lanes.at(source, b.mul(r, step)) for r in numbers]
+    with b.if_else(b.icmp_signed(">=", K, number(V)), likely=True) as (blocks, short):
+        with blocks, counting(b, K, V) as k:
+            last_block = b.sub(K, number(V))
+            k = b.select(b.icmp_signed("<", k, last_block), k, last_block)
+            block = transpose(lanes, [lanes.load(lanes.at(start, k)) for start in starts])
+            for c, line in enumerate(block):
+                lanes.store(line, lanes.at(target, b.mul(b.add(k, number(c)), number(2 * V))))
+        with short, counting(b, K) as k:
+            for r in range(V):
+                value = lanes.load_scalar(lanes.at(starts[r], k))
+                b.store(value, lanes.at(target, b.mul(k, number(2 * V)), number(r)), align=lanes.size)
+
+
+def transpose(lanes: Lanes, block: list[ir.Value]) -> list[ir.Value]:
+    """A square block of registers, transposed: the off-diagonal quarters change places, then those of each quarter …"""
+    V = lanes.count
+    distance = V // 2
+    while distance:
+        keep = [lane if not lane & distance else V + lane - distance for lane in range(V)]
+        swap = [lane + distance if not lane & distance else V + lane for lane in range(V)]
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), V), mask) for mask in (keep, swap)]
+        for r in range(V):
+            if not r & distance:
+                pair = block[r], block[r + distance]
+                block[r], block[r + distance] = (lanes.builder.shuffle_vector(*pair, mask) for mask in masks)
+        distance //= 2
+    return block
+
+
+# From Numba to the compiled functions
+
+
+def _written_code(typing_context: Any, like: Any) -> Any:
+    """Write the product and the packing for the dtype of an array; their addresses."""
+    size = like.dtype.bitwidth // 8
+
+    def write(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        functions = [write_function(builder.module, size) for write_function in (write_product, write_pack)]
+        return context.make_tuple(builder, signature.return_type, [builder.ptrtoint(f, INT) for f in functions])
+
+    return types.UniTuple(types.int64, 2)(like), write
+
+
+_written: Any = intrinsic(_written_code)
+
+
+def _at_code(typing_context: Any, array: Any, offset: Any) -> Any:
+    """The address of an entry of a contiguous array, by its number.
+
+    An address keeps no array alive: take it only of arrays that the kernel was given.
+    """
+
+    def write(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        data = context.make_array(array)(context, builder, args[0]).data
+        index = context.cast(builder, args[1], offset, types.int64)
+        return builder.ptrtoint(builder.gep(data, [index]), INT)
+
+    return types.int64(array, offset), write
+
+
+at: Any = intrinsic(_at_code)
+
+
+def _call_code(typing_context: Any, address: Any, arguments: Any) -> Any:
+    """Call the function at an address with the integers in a tuple of tuples."""
+
+    def flatten(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -> list[ir.Value]:
+        if not isinstance(kind, types.BaseTuple):
+            return [context.cast(builder, value, kind, types.int64)]
+        kinds: Any = kind
+        parts = [flatten(context, builder, k, builder.extract_value(value, i)) for i, k in enumerate(kinds)]
+        return [integer for part in parts for integer in part]
+
+    def write(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        integers = flatten(context, builder, arguments, args[1])
+        kind = ir.FunctionType(ir.VoidType(), [INT] * len(integers))
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), integers)
+        return context.get_dummy_value()
+
+    return types.void(address, arguments), write
+
+
+call: Any = intrinsic(_call_code)
 
 
 # Compiling
+
+STRICT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+OPTIONS: dict[str, Any] = {**STRICT, "fastmath": {"contract", "reassoc", "nsz"}}  # sums in any order; NaN and inf stay
 
 
 class Kernel:
@@ -52,13 +688,14 @@ class Kernel:
     read or written; neither is a reason not to compute.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         self._function = function
+        self._options = options
         try:
-            self._compiled = njit(cache=True, **OPTIONS)(function)
+            self._compiled = njit(cache=True, **options)(function)
         except RuntimeError as error:
             _warn_uncached(error)
-            self._compiled = njit(**OPTIONS)(function)
+            self._compiled = njit(**options)(function)
 
     def __call__(self, *args: Any) -> Any:
         try:
@@ -71,7 +708,7 @@ class Kernel:
         try:
             return self._compiled(*args)  # compiled by now, where only the writing failed
         except Exception:
-            self._compiled = njit(**OPTIONS)(self._function)
+            self._compiled = njit(**self._options)(self._function)
             return self._compiled(*args)
 
 
@@ -102,7 +739,7 @@ class Announcement(event.Listener):
             return  # someone else's function
         floats = {str(t.dtype) for t in started.data["args"] if str(getattr(t, "dtype", "")).startswith("float")}
         dtype = min(floats, default="")  # sums are float64 beside float32 arrays
-        if dtype not in self._announced:
+        if dtype and dtype not in self._announced:
             self._announced.add(dtype)
             message = f"scratchrnn: compiling the Numba kernels for {dtype} (once; cached for the next run) …"
             print(message, file=sys.stderr, flush=True)
@@ -113,101 +750,300 @@ class Announcement(event.Listener):
 
 event.register("numba:compile", Announcement())
 
-helper = njit(**OPTIONS)  # for functions that kernels call: compiled into them, and cached with them
+# For functions that kernels call: compiled into them, and cached with them.
+helper = njit(**STRICT, no_cpython_wrapper=True)
 
 
-# Kernels
+# Kernels. `functions` holds the addresses of product and pack, `width` is the number of columns of a panel, `work` is
+# scratch memory that starts on a register boundary. A matrix product reads A row by row, and B as panels.
+
+UNUSED = (0, 0, 0, 0, 0)
+PLAIN = (NOTHING, 0, 0, 0, 0, 0)
 
 
-@helper
-def _two_rows(c0: Array, c1: Array, a0: Array, a1: Array, step: int, B: Array) -> None:
-    """c0 += a0 · B and c1 += a1 · B. c0, c1 (J,); B (K·J,) row by row; number k of a row of A is a0[k · step]."""
-    J = c0.size
-    K = B.size // J
-    for k in range(0, K - 3, 4):
-        b0, b1 = B[k * J : (k + 1) * J], B[(k + 1) * J : (k + 2) * J]
-        b2, b3 = B[(k + 2) * J : (k + 3) * J], B[(k + 3) * J : (k + 4) * J]
-        i = k * step
-        a00, a01, a02, a03 = a0[i], a0[i + step], a0[i + 2 * step], a0[i + 3 * step]
-        a10, a11, a12, a13 = a1[i], a1[i + step], a1[i + 2 * step], a1[i + 3 * step]
-        for j in range(J):
-            c0[j] += a00 * b0[j] + a01 * b1[j] + a02 * b2[j] + a03 * b3[j]
-            c1[j] += a10 * b0[j] + a11 * b1[j] + a12 * b2[j] + a13 * b3[j]
-    for k in range(K - K % 4, K):
-        b0, a00, a10 = B[k * J : (k + 1) * J], a0[k * step], a1[k * step]
-        for j in range(J):
-            c0[j] += a00 * b0[j]
-            c1[j] += a10 * b0[j]
+def _addresses(like: Array) -> tuple[int, int]:
+    """The product and the packing for the dtype of an array, compiled once for all kernels."""
+    return _written(like)
 
 
 @helper
-def _one_row(c0: Array, a0: Array, step: int, B: Array) -> None:
-    """c0 += a0 · B."""
-    J = c0.size
-    K = B.size // J
-    for k in range(0, K - 3, 4):
-        b0, b1 = B[k * J : (k + 1) * J], B[(k + 1) * J : (k + 2) * J]
-        b2, b3 = B[(k + 2) * J : (k + 3) * J], B[(k + 3) * J : (k + 4) * J]
-        i = k * step
-        a00, a01, a02, a03 = a0[i], a0[i + step], a0[i + 2 * step], a0[i + 3 * step]
-        for j in range(J):
-            c0[j] += a00 * b0[j] + a01 * b1[j] + a02 * b2[j] + a03 * b3[j]
-    for k in range(K - K % 4, K):
-        b0, a00 = B[k * J : (k + 1) * J], a0[k * step]
-        for j in range(J):
-            c0[j] += a00 * b0[j]
+def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Array, transposed: bool, bias: int, work: Array) -> None:
+    """C = A · W, or A · Wᵀ where `transposed`, plus a bias where there is one (else 0). A (M, K), C are contiguous."""
+    product, pack = functions
+    J = W.shape[0] if transposed else W.shape[1]
+    size = W.itemsize
+    panels = at(work, 0)
+    call(pack, (panels, at(W, 0), 1 if transposed else J, K if transposed else 1, K, J))
+    for i in range(0, M, BLOCK):
+        source = (A + i * K * size, K, 1, K, panels)
+        call(product, ((C + i * J * size, J, min(BLOCK, M - i), J), (bias, 0), source, UNUSED, PLAIN))
 
 
 @helper
-def _multiply_add(C: Array, A: Array, row: int, step: int, B: Array) -> None:
-    """C += A · B. C (M, J); A (M, K) flat, with A[i, k] at A[i · row + k · step]; B (K, J) as panels."""
-    M, J = C.shape
-    K = B.size // J
-    for j in range(0, J, PANEL):
-        width = min(PANEL, J - j)
-        for k in range(0, K, DEPTH):
-            depth = min(DEPTH, K - k)
-            tile = B[j * K + k * width : j * K + (k + depth) * width]
-            for i in range(0, M - 1, 2):
-                start = i * row + k * step
-                _two_rows(C[i, j : j + width], C[i + 1, j : j + width], A[start:], A[start + row :], step, tile)
-            if M % 2:
-                _one_row(C[M - 1, j : j + width], A[(M - 1) * row + k * step :], step, tile)
+def _add_outer(
+    functions: Any, C: int, V: int, M: int, B: int, J: int, depth: int, fresh: bool, of_B: int, shape: Any
+) -> None:
+    """C += Aᵀ · B over `depth` rows (C = … if fresh), from A in panels V (depth, M) and B (depth, J) as it lies.
 
-
-@helper
-def _tanh(a: Array) -> None:
-    """a ← tanh(a) in place, to about 6 units in the last place. a (M,).
-
-    Lambert's continued fraction tanh y = y / (1 + y²/(3 + y²/(5 + …))), cut after six levels, is a ratio p / q of
-    polynomials with whole coefficients. Starting from y = a / 16, four times tanh 2y = 2pq / (p² + q²) leads to a.
-    Doubling never enlarges a relative error, and takes away what the cut leaves at the larger y: there tanh a is nearly
-    ±1, whatever tanh y is. Where the nearest number is ±1 the result is exactly that, so that 1 − h² is 0 there, as in
-    the text. There are no branches, so the loop runs in vectors. Comparisons with NaN are false, so it passes.
+    With few columns in B, Cᵀ += Bᵀ · A instead, which leaves no lanes idle. shape: width of a panel, bytes of a number.
     """
-    F = a.dtype.type
-    limit = F(19.1) if a.itemsize == 8 else F(9.02)
-    one, two, sixteenth = F(1), F(2), F(1 / 16)
-    p1, p2 = F(1260 / 10395), F(21 / 10395)
-    q1, q2, q3 = F(4725 / 10395), F(210 / 10395), F(1 / 10395)
-    for i in range(a.size):
-        x = a[i]
-        x = limit if x > limit else x
-        x = -limit if x < -limit else x
-        y = x * sixteenth
-        s = y * y
-        p = y * (one + s * (p1 + s * p2))
-        q = one + s * (q1 + s * (q2 + s * q3))
-        p, q = two * p * q, p * p + q * q
-        p, q = two * p * q, p * p + q * q
-        p, q = two * p * q, p * p + q * q
-        p, q = two * p * q, p * p + q * q
-        h = p / q
-        h = one if (h > one) | (x >= limit) else h  # rounding may step over 1
-        a[i] = -one if (h < -one) | (x <= -limit) else h
+    product, pack = functions
+    width, size = shape
+    if J < NARROW:
+        start = 0 if fresh else C
+        call(product, ((C, M, J, M), (start, M), (B, 1, J, depth, V), UNUSED, PLAIN))
+        return
+    W = B
+    if J != width:  # else B is its own panel
+        call(pack, (of_B, B, J, 1, depth, J))
+        W = of_B
+    for i in range(0, M, width):
+        c = C + i * J * size
+        start = 0 if fresh else c
+        source = (V + i * depth * size, 1, width, depth, W)
+        call(product, ((c, J, min(width, M - i), J), (start, J), source, UNUSED, PLAIN))
 
 
 @helper
+def _turn(C: Array, work: Array, place: int) -> None:
+    """C from its transpose in the scratch memory."""
+    M, J = C.shape
+    for i in range(M):
+        for j in range(J):
+            C[i, j] = work[place + j * M + i]
+
+
+@helper
+def _sums(
+    functions: Any, s: Array, C1: Array, C2: Array, A: int, B1: int, B2: int, K: int, work: Array, width: int
+) -> None:
+    """C1 = Aᵀ · B1, C2 = Aᵀ · B2 (left out where C2 is empty) and s = Σ A: sums over K rows.
+
+    A (K, M), B1 (K, J1), B2 (K, J2), C1 (M, J1), C2 (M, J2), s (M,). A block of rows of A is packed once and serves all
+    three; s is a row of ones times A.
+    """
+    product, pack = functions
+    M, J1, J2, size = s.size, C1.shape[1], C2.shape[1], work.itemsize
+    columns = (M + width - 1) // width * width
+    turned1, turned2, free = width, width + NARROW * columns, width + 2 * NARROW * columns
+    of_A, of_B, shape = at(work, free), at(work, free + DEPTH * columns), (width, size)
+    to1 = at(work, turned1) if J1 < NARROW else at(C1, 0)
+    to2 = at(work, turned2) if J2 < NARROW else at(C2, 0)
+    work[0] = 1
+    for k in range(0, K, DEPTH):
+        depth = min(DEPTH, K - k)
+        V = A + k * M * size
+        if M != width:  # else A is its own panel
+            call(pack, (of_A, V, M, 1, depth, M))
+            V = of_A
+        start = at(s, 0) if k else 0
+        call(product, ((at(s, 0), M, 1, M), (start, M), (at(work, 0), 0, 0, depth, V), UNUSED, PLAIN))
+        _add_outer(functions, to1, V, M, B1 + k * J1 * size, J1, depth, k == 0, of_B, shape)
+        if J2:
+            _add_outer(functions, to2, V, M, B2 + k * J2 * size, J2, depth, k == 0, of_B, shape)
+    if J1 < NARROW:
+        _turn(C1, work, turned1)
+    if J2 < NARROW:
+        _turn(C2, work, turned2)
+
+
+def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
+    """Add each row to the column (stored as a row) of its token. columns (D, H), tokens (T, N), rows (≥ T·N·H,)."""
+    T, N = tokens.shape
+    H = columns.shape[1]
+    columns[:] = 0
+    for t in range(T):
+        for n in range(N):
+            d, i = tokens[t, n], (t * N + n) * H
+            for j in range(H):
+                columns[d, j] += rows[i + j]
+
+
+def _outputs(functions: Any, y: Array, h: Array, W: Array, b: Array, work: Array) -> None:
+    """y = h · Wᵀ + b for every row of every step. y (T, N, O), h (T, N, H)."""
+    _rows(functions, at(y, 0), at(h, 0), h.shape[0] * h.shape[1], h.shape[2], W, True, at(b, 0), work)
+
+
+def _states(
+    functions: Any,
+    h: Array,
+    x: Array,
+    tokens: Array,
+    W_xh: Array,
+    W_hh: Array,
+    b_h: Array,
+    valid: Array,
+    work: Array,
+    width: int,
+) -> None:
+    """h_t = tanh(W_xh · x_t + b_h + W_hh · h_{t−1}), one two-source product per step. h (T + 1, N, H): h[0] is given.
+
+    x (T, N, D) is empty where tokens (T, N) are given, and the other way round; valid (T, N), or empty.
+    """
+    product, pack = functions
+    T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
+    D = W_xh.shape[1]
+    columns = (H + width - 1) // width * width
+    recurrent, projection, start = at(work, 0), at(work, columns * H), columns * H
+    call(pack, (recurrent, at(W_hh, 0), 1, H, H, H))
+    if not tokens.size:
+        call(pack, (projection, at(W_xh, 0), 1, D, D, H))
+    ahead = N < FEW and not tokens.size
+    if ahead:  # so few rows are best served with W_hh alone in the first-level cache
+        source = (at(x, 0), D, 1, D, projection)
+        call(product, ((at(h, N * H), H, T * N, H), (at(b_h, 0), 0), source, UNUSED, PLAIN))
+    for t in range(T):
+        first = (at(x, t * N * D), D, D, projection)
+        begin = (at(b_h, 0), 0)
+        if ahead:
+            first = (0, 0, 0, 0)
+            begin = (at(h, (t + 1) * N * H), H)
+        if tokens.size:
+            for n in range(N):
+                token = tokens[t, n]
+                for j in range(H):
+                    work[start + n * H + j] = W_xh[j, token] + b_h[j]
+            first = (0, 0, 0, 0)
+            begin = (at(work, start), H)
+        source = (first[0], first[1], 1, first[2], first[3])
+        second = (at(h, t * N * H), H, 1, H, recurrent)
+        call(product, ((at(h, (t + 1) * N * H), H, N, H), begin, source, second, (TANH, 0, 0, 0, 0, 0)))
+        if valid.size:
+            for n in range(N):
+                if not valid[t, n]:
+                    for j in range(H):
+                        h[t + 1, n, j] = h[t, n, j]
+
+
+@helper
+def _through_time(
+    functions: Any,
+    da: Array,
+    carried: Array,
+    norms: Array,
+    flushed: Array,
+    dy: Array,
+    h: Array,
+    W_hh: Array,
+    valid: Array,
+    work: Array,
+    tiny: float,
+) -> None:
+    """∂L/∂a_t for all t, from the last step to the first.
+
+    carried (N·H,) is what later steps hand back: ∂L/∂h_{T−1} at first, ∂L/∂h0 in the end. da (≥ T·N·H,), dy (T·N·H,),
+    h (T + 1, N, H), valid as in `_states`, flushed (T,) and norms (1 or 2, T, N), both 0 at first: norms takes the sums
+    of squares of ∂L/∂h_t[n]. tiny is the smallest normal number of the dtype.
+    """
+    product, pack = functions
+    T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
+    step = N * H
+    start, panels = at(work, 0), at(work, step)
+    call(pack, (panels, at(W_hh, 0), H, 1, H, H))
+    for t in range(T - 1, -1, -1):
+        begin, K = at(dy, t * step), H
+        if t == T - 1:  # what is handed back is given, not a product
+            begin, K = start, 0
+            for i in range(step):
+                work[i] = dy[t * step + i] + carried[i]
+        elif valid.size:  # so it is for rows that end here
+            begin = start
+            for n in range(N):
+                for i in range(n * H, (n + 1) * H):
+                    work[i] = dy[t * step + i] if valid[t + 1, n] else dy[t * step + i] + carried[i]
+        source = (at(da, (t + 1) * step), H, 1, K, panels)
+        sums = (at(norms, t * N), at(norms, ((norms.shape[0] - 1) * T + t) * N))
+        slope = (DERIVATIVE, at(h, (t + 1) * step), H, sums, at(flushed, t))
+        call(product, ((at(da, t * step), H, N, H), (begin, H), source, UNUSED, slope))
+        if valid.size:
+            for n in range(N):
+                if not valid[t, n]:  # the step is not there: ∂L/∂h_t goes back as it is
+                    for i in range(n * H, (n + 1) * H):
+                        carried[i] = work[i] if abs(work[i]) >= tiny or work[i] != work[i] else work[i] * 0
+                        da[t * step + i] = 0
+    for n in range(N):
+        if not valid.size or valid[0, n]:
+            rows = N if not valid.size else 1
+            source = (at(da, n * H), H, 1, H, panels)
+            call(product, ((at(carried, n * H), H, rows, H), (0, 0), source, UNUSED, PLAIN))
+            if not valid.size:
+                break
+
+
+def _back(
+    functions: Any,
+    through_time: bool,
+    da: Array,
+    carried: Array,
+    norms: Array,
+    flushed: Array,
+    dy: Array,
+    h: Array,
+    W_hh: Array,
+    valid: Array,
+    x: Array,
+    db: Array,
+    dW: Array,
+    dW_xh: Array,
+    W: Array,
+    dx: Array,
+    work: Array,
+    width: int,
+    tiny: float,
+) -> None:
+    """The gradients of a layer: of its bias db, of the weights of h dW, of those of x dW_xh, of its input dx.
+
+    Where it goes through time, da is ∂L/∂a, made here from dy; else it is dy itself. dW_xh and dx may be empty. dx is
+    ∂L/∂a · W. For a layer through time h has one step more than dy, and dW sums over the states before each step.
+    """
+    rows = dy.shape[0] * dy.shape[1]
+    if through_time:
+        _through_time(functions, da, carried.reshape(-1), norms, flushed, dy.reshape(-1), h, W_hh, valid, work, tiny)
+    _sums(functions, db, dW, dW_xh, at(da, 0), at(h, 0), at(x, 0), rows, work, width)
+    if dx.size:
+        _rows(functions, at(dx, 0), at(da, 0), rows, db.size, W, False, 0, work)
+
+
+def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: float) -> float:
+    """Σ (y − ŷ)² over the counted rows; dy = scale · (y − ŷ), 0 in the others. All (M, O); mask (M,), or (0,)."""
+    total = 0.0
+    for i in range(y.shape[0]):
+        if mask.size and not mask[i]:
+            dy[i] = 0
+            continue
+        for o in range(y.shape[1]):
+            error = y[i, o] - target[i, o]
+            total += np.float64(error) * np.float64(error)
+            dy[i, o] = error * scale
+    return total
+
+
+def _cross_entropy(dy: Array, y: Array, target: Array, mask: Array, count: int, e: Array) -> float:
+    """Σ (log Σ_o exp y_o − y_target) over the counted rows; dy = (softmax(y) − onehot) / count, 0 in the others.
+
+    dy, y (M, O); target (M,); mask (M,), or (0,); e (O,) float64 is scratch.
+    """
+    total = 0.0
+    for i in range(y.shape[0]):
+        if mask.size and not mask[i]:
+            dy[i] = 0
+            continue
+        largest = y[i, 0]
+        for o in range(y.shape[1]):
+            largest = y[i, o] if y[i, o] > largest else largest
+        for o in range(y.shape[1]):
+            e[o] = exp(np.float64(y[i, o]) - np.float64(largest))
+        normaliser = 0.0
+        for o in range(y.shape[1]):
+            normaliser += e[o]
+        total += np.log(normaliser) - (np.float64(y[i, target[i]]) - np.float64(largest))
+        share = 1.0 / (normaliser * count)
+        for o in range(y.shape[1]):
+            dy[i, o] = e[o] * share
+        dy[i, target[i]] = (e[target[i]] / normaliser - 1.0) / count  # in float64: near 1 − 1 float32 has few digits
+    return total
+
+
 def _norm(a: Array) -> float:
     """√(Σ a²) in float64, scaled by the largest entry first where the squares over- or underflow. a (M,)."""
     total = 0.0
@@ -227,148 +1063,17 @@ def _norm(a: Array) -> float:
     return scale * np.sqrt(total)
 
 
-def _affine(Y: Array, X: Array, W: Array, b: Array) -> None:
-    """Y = X · W + b for every row. Y (M, J), X (M, K), W (K, J) as panels, b (J,)."""
-    for i in range(Y.shape[0]):
-        for j in range(Y.shape[1]):
-            Y[i, j] = b[j]
-    _multiply_add(Y, X.reshape(-1), X.shape[1], ONE, W)
-
-
-def _product(C: Array, A: Array, row: int, step: int, B: Array) -> None:
-    """C = A · B. Arguments as `_multiply_add`: with row and step exchanged, a stored matrix is taken transposed."""
-    C[:] = 0
-    _multiply_add(C, A, row, step, B)
-
-
-def _column_sums(s: Array, A: Array) -> None:
-    """s = Σ over the rows of A, in float64. s (J,), A (K, J)."""
-    s[:] = 0
-    for k in range(A.shape[0]):
-        for j in range(A.shape[1]):
-            s[j] += A[k, j]
-
-
-def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
-    """Add each row to the column (stored as a row) of its token. columns (D, H), tokens (M,), rows (M, H)."""
-    columns[:] = 0
-    for i in range(tokens.size):
-        d = tokens[i]
-        for j in range(rows.shape[1]):
-            columns[d, j] += rows[i, j]
-
-
-def _states(h: Array, W: Array, valid: Array) -> None:
-    """h_t = tanh(a_t + W_hh · h_{t−1}), in place. h (T + 1, N, H): h[0] is the first state, h[t + 1] holds a_t.
-
-    W is W_hhᵀ as panels; valid (T, N), or (0, 0) where every row is T long.
-    """
-    for t in range(h.shape[0] - 1):
-        _multiply_add(h[t + 1], h[t].reshape(-1), h.shape[2], ONE, W)
-        _tanh(h[t + 1].reshape(-1))
-        if valid.size:
-            for n in range(valid.shape[1]):
-                if not valid[t, n]:
-                    for j in range(h.shape[2]):  # a slice assignment would compile NumPy's broadcasting too
-                        h[t + 1, n, j] = h[t, n, j]
-
-
-def _through_time(
-    da: Array,
-    carried: Array,
-    row_norms: Array,
-    flushed: Array,
-    dy: Array,
-    h: Array,
-    W: Array,
-    valid: Array,
-    tiny: float,
-) -> None:
-    """∂L/∂a_t for all t, from the last step to the first.
-
-    carried (N, H) is what later steps hand back: ∂L/∂h_{T−1} at first, ∂L/∂h0 in the end. da, dy (T, N, H);
-    h (T + 1, N, H); W is W_hh as panels; valid as in `_states`; row_norms (T, N); flushed (T,); tiny is the smallest
-    normal number of the dtype.
-    """
-    T, N, H = dy.shape
-    zero, one = h.dtype.type(0), h.dtype.type(1)
-    for t in range(T - 1, -1, -1):
-        flushed[t] = 0
-        for n in range(N):
-            above, d, a, state = dy[t, n], carried[n], da[t, n], h[t + 1, n]
-            subnormal = 0
-            for j in range(H):
-                total = above[j] + d[j]
-                small = (total != zero) & (abs(total) < tiny)
-                subnormal += small
-                total = zero if small else total
-                d[j] = total  # ∂L/∂h_t
-                a[j] = total * (one - state[j] * state[j])
-            flushed[t] += subnormal
-            row_norms[t, n] = _norm(d)
-            if valid.size and not valid[t, n]:
-                a[:] = 0  # the step is not there: ∂L/∂h_t goes back as it is
-            else:
-                d[:] = 0
-        _multiply_add(carried, da[t].reshape(-1), H, ONE, W)
-
-
-def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: float) -> float:
-    """Σ (y − ŷ)² over the counted rows; dy = scale · (y − ŷ), 0 in the others. All (M, O); mask (M,), or (0,)."""
-    total = 0.0
-    for i in range(y.shape[0]):
-        if mask.size and not mask[i]:
-            dy[i] = 0
-            continue
-        for o in range(y.shape[1]):
-            error = y[i, o] - target[i, o]
-            total += np.float64(error) * np.float64(error)
-            dy[i, o] = error * scale
-    return total
-
-
-def _cross_entropy(dy: Array, y: Array, target: Array, mask: Array, count: int) -> float:
-    """Σ (log Σ_o exp y_o − y_target) over the counted rows; dy = (softmax(y) − onehot) / count, 0 in the others.
-
-    dy, y (M, O); target (M,); mask (M,), or (0,).
-    """
-    total = 0.0
-    for i in range(y.shape[0]):
-        if mask.size and not mask[i]:
-            dy[i] = 0
-            continue
-        largest = y[i, 0]
-        for o in range(y.shape[1]):
-            largest = y[i, o] if y[i, o] > largest else largest
-        normaliser = 0.0
-        for o in range(y.shape[1]):
-            e = np.exp(np.float64(y[i, o]) - np.float64(largest))
-            normaliser += e
-            dy[i, o] = e
-        z = np.float64(y[i, target[i]]) - np.float64(largest)
-        total += np.log(normaliser) - z
-        for o in range(y.shape[1]):
-            dy[i, o] = np.float64(dy[i, o]) / normaliser / count
-        dy[i, target[i]] = (np.exp(z) / normaliser - 1.0) / count  # in float64: near 1 − 1 float32 has few digits
-    return total
-
-
-def _whole_norm(a: Array) -> float:
-    """‖a‖ of one vector."""
-    return _norm(a)
-
-
 def _momentum(delta: Array, grad: Array, m: Array, momentum: float, rate: float) -> None:
-    """m ← μ·m + g;  δ = η·m. All vectors (M,), here and below."""
+    """m ← μ·m + g;  δ = η·m."""
     for i in range(grad.size):
         m[i] = momentum * m[i] + grad[i]
         delta[i] = rate * m[i]
 
 
-def _rescaled(delta: Array, grad: Array, v: Array, keep: float, take: float, rate: float, eps: float) -> None:
-    """v ← keep·v + take·g²;  δ = η·g / (√v + ε)."""
+def _rescaled(delta: Array, grad: Array, v: Array, keep: float, add: float, rate: float, eps: float) -> None:
+    """v ← keep · v + add · g²;  δ = η·g / (√v + ε)."""
     for i in range(grad.size):
-        v[i] = keep * v[i] + take * (grad[i] * grad[i])
+        v[i] = keep * v[i] + add * (grad[i] * grad[i])
         delta[i] = rate * grad[i] / (np.sqrt(v[i]) + eps)
 
 
@@ -378,35 +1083,86 @@ def _adam(
     m: Array,
     v: Array,
     keep_m: float,
-    take_m: float,
+    add_m: float,
     keep_v: float,
-    take_v: float,
+    add_v: float,
     rate: float,
     correction: float,
     eps: float,
 ) -> None:
-    """m ← keep_m·m + take_m·g;  v ← keep_v·v + take_v·g²;  δ = rate·m / (√(v / correction) + ε)."""
+    """m ← keep · m + add · g;  v likewise with g²;  δ = η·m / (√(v / correction) + ε)."""
     for i in range(grad.size):
-        m[i] = keep_m * m[i] + take_m * grad[i]
-        v[i] = keep_v * v[i] + take_v * (grad[i] * grad[i])
+        m[i] = keep_m * m[i] + add_m * grad[i]
+        v[i] = keep_v * v[i] + add_v * (grad[i] * grad[i])
         delta[i] = rate * m[i] / (np.sqrt(v[i] / correction) + eps)
 
 
-affine = Kernel(_affine)
-product = Kernel(_product)
-column_sums = Kernel(_column_sums)
-scatter = Kernel(_scatter)
-states = Kernel(_states)
-through_time = Kernel(_through_time)
-mse_sum = Kernel(_mse)
-cross_entropy_sum = Kernel(_cross_entropy)
-whole_norm = Kernel(_whole_norm)
-momentum_step = Kernel(_momentum)
-rescaled_step = Kernel(_rescaled)
-adam_step = Kernel(_adam)
+addresses = Kernel(_addresses, **STRICT)
+scatter = Kernel(_scatter, **STRICT)
+states = Kernel(_states, **STRICT)
+outputs = Kernel(_outputs, **STRICT)
+back = Kernel(_back, **STRICT)
+mse_sum = Kernel(_mse, **OPTIONS)
+cross_entropy_sum = Kernel(_cross_entropy, **STRICT)
+whole_norm = Kernel(_norm, **OPTIONS)
+momentum_step = Kernel(_momentum, **OPTIONS)
+rescaled_step = Kernel(_rescaled, **OPTIONS)
+adam_step = Kernel(_adam, **OPTIONS)
 
 
 # Twins
+
+ALL_VALID = np.zeros((0, 0), dtype=bool)
+ALL_COUNT = np.zeros(0, dtype=bool)
+NO_NORMS = np.zeros((0, 0, 0))
+NO_COUNT = np.zeros(0, dtype=int)
+NO_TOKENS = np.zeros((0, 0), dtype=np.int64)
+
+
+class Dtype:
+    """What the kernels need for one dtype: compiled functions, the width of a panel, empty arrays."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.functions = addresses(np.empty(0, dtype))
+        self.width = 2 * LANE_BYTES // dtype.itemsize
+        self.tiny = dtype.type(np.finfo(dtype).tiny)
+        self.none2 = np.empty((0, 0), dtype)
+        self.none3 = np.empty((0, 0, 0), dtype)
+
+    def columns(self, n: int) -> int:
+        """Columns of as many panels as n columns need."""
+        return -(-n // self.width) * self.width
+
+    def for_gradients(self, M: int, J: int) -> int:
+        """Scratch entries for the gradients of a layer with M outputs and at most J inputs."""
+        sums = self.width + self.columns(M) * (2 * NARROW + DEPTH) + self.columns(J) * DEPTH
+        return max(sums, self.columns(J) * M)
+
+
+_dtypes: dict[np.dtype, Dtype] = {}
+_scratch = threading.local()
+
+
+def of_dtype(dtype: np.dtype) -> Dtype:
+    """What the kernels need for that dtype."""
+    try:
+        return _dtypes[dtype]
+    except KeyError:
+        return _dtypes.setdefault(dtype, Dtype(dtype))
+
+
+def scratch(name: str, entries: int, dtype: np.dtype) -> Array:
+    """At least so many entries of uninitialised memory that starts on a register boundary.
+
+    A thread gets the same again for the same name and dtype, so memory is not asked of the system at every call.
+    """
+    kept: dict[Any, Array] = _scratch.__dict__
+    memory = kept.get((name, dtype))
+    if memory is None or memory.size < entries:
+        raw = np.empty(entries * dtype.itemsize + 64, np.uint8)
+        memory = raw[-raw.ctypes.data % 64 :][: entries * dtype.itemsize].view(dtype)
+        kept[name, dtype] = memory
+    return memory
 
 
 def ready(a: Array) -> Array:
@@ -414,42 +1170,9 @@ def ready(a: Array) -> Array:
     return a if a.flags.carray else np.array(a, order="C")
 
 
-def panels(B: Array) -> Array:
-    """B (K, J) in the order in which `_multiply_add` reads it: 256 columns at a time, row by row, as a flat array."""
-    if B.shape[1] <= PANEL:
-        return ready(B).reshape(-1)
-    return np.concatenate([B[:, j : j + PANEL].reshape(-1) for j in range(0, B.shape[1], PANEL)])
-
-
 def rows_of(a: Array) -> Array:
     """Every step of every row: (T, N, H) → (T·N, H)."""
     return a.reshape(-1, a.shape[2])
-
-
-def product_of(A: Array, B: Array) -> Array:
-    """A · B. A (M, K), B (K, J)."""
-    C = np.empty((A.shape[0], B.shape[1]), A.dtype)
-    product(C, A.reshape(-1), A.shape[1], 1, panels(B))
-    return C
-
-
-def transposed_product_of(A: Array, B: Array) -> Array:
-    """Aᵀ · B, a sum over all rows. A (K, M), B (K, J)."""
-    C = np.empty((A.shape[1], B.shape[1]), A.dtype)
-    product(C, A.reshape(-1), 1, A.shape[1], panels(B))
-    return C
-
-
-def sum_of_rows(A: Array) -> Array:
-    """Σ over the rows, accumulated in float64. A (K, J)."""
-    s = np.empty(A.shape[1])
-    column_sums(s, A)
-    return s.astype(A.dtype)
-
-
-ALL_VALID = np.zeros((0, 0), dtype=bool)
-ALL_COUNT = np.zeros(0, dtype=bool)
-TINY = {np.dtype(dtype): np.finfo(dtype).tiny for dtype in (np.float32, np.float64)}
 
 
 def rnn_forward(
@@ -461,18 +1184,18 @@ def rnn_forward(
     rng: np.random.Generator | None = None,
 ) -> tuple[Array, Array, rnn.Trace]:
     """Twin of `layers.rnn.forward`."""
-    W_xh, W_hh, b_h = params["W_xh"], params["W_hh"], params["b_h"]
+    W_xh, W_hh, b_h = ready(params["W_xh"]), ready(params["W_hh"]), ready(params["b_h"])
     x = ready(x)
     T, N = x.shape[:2]
-    h = np.empty((T + 1, N, len(W_hh)), W_hh.dtype)
+    H, D = W_xh.shape
+    kind = of_dtype(W_hh.dtype)
+    h = np.empty((T + 1, N, H), W_hh.dtype)
     h[0] = state
-    if x.ndim == 2:
-        np.take(np.ascontiguousarray(W_xh.T), x, axis=0, out=h[1:], mode="clip")  # "raise" would copy; all are in range
-        h[1:] += b_h
-    else:
-        affine(rows_of(h[1:]), rows_of(x), panels(W_xh.T), ready(b_h))
     valid = None if lengths is None else np.arange(T)[:, None, None] < lengths[:, None]
-    states(h, panels(W_hh.T), ALL_VALID if valid is None else valid.reshape(T, N))
+    mask = ALL_VALID if valid is None else valid.reshape(T, N)
+    dense, tokens = (x, NO_TOKENS) if x.ndim == 3 else (kind.none3, x)
+    work = scratch("work", kind.columns(H) * (H + D) + N * H, W_hh.dtype)
+    states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width)
     return h[1:], h[T], rnn.Trace(x, h, valid)
 
 
@@ -481,25 +1204,52 @@ def rnn_backward(
 ) -> tuple[Array | None, Array, dict[str, Array], rnn.Flow]:
     """Twin of `layers.rnn.backward`."""
     x, h, valid = trace
-    W_xh, W_hh = params["W_xh"], params["W_hh"]
+    W_xh, W_hh = ready(params["W_xh"]), ready(params["W_hh"])
     T, N, H = dy.shape
+    D = W_xh.shape[1]
     dtype = h.dtype
-    da = np.empty((T, N, H), dtype)
+    kind = of_dtype(dtype)
+    dense = x.ndim == 3
     carried = np.array(dstate, order="C")
-    row_norms = np.empty((T, N))
-    flushed = np.empty(T, dtype=int)
-    mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
-    through_time(da, carried, row_norms, flushed, ready(dy), h, panels(W_hh), mask, TINY[dtype])
+    norms = np.zeros((1 if dtype.itemsize == 4 else 2, T, N))
+    flushed = np.zeros(T, dtype=int)
+    db_h, dW_hh, dW_xh = np.empty(H, dtype), np.empty((H, H), dtype), np.empty((H, D if dense else 0), dtype)
+    dx = np.empty(x.shape, dtype) if inputs and dense else None
+    da = scratch("da", T * N * H, dtype)
+    back(
+        kind.functions,
+        True,
+        da,
+        carried,
+        norms,
+        flushed,
+        ready(dy),
+        h,
+        W_hh,
+        ALL_VALID if valid is None else ready(valid.reshape(T, N)),
+        x if dense else kind.none3,
+        db_h,
+        dW_hh,
+        dW_xh,
+        W_xh,
+        kind.none3 if dx is None else dx,
+        scratch("work", max(N * H + kind.columns(H) * H, kind.for_gradients(H, max(D, H))), dtype),
+        kind.width,
+        kind.tiny,
+    )
+    if not dense:
+        columns = np.empty((D, H), dtype)
+        scatter(columns, x, da)
+        dW_xh = columns.T
+    return dx, carried, {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db_h}, rnn.Flow(roots(norms), flushed)
 
-    rows = rows_of(da)
-    if x.ndim == 2:
-        columns = np.empty((W_xh.shape[1], H), dtype)
-        scatter(columns, x.reshape(-1), rows)
-    else:
-        columns = transposed_product_of(rows_of(x), rows)  # (∂L/∂W_xh)ᵀ: the inner loop runs along H, D may be 1
-    grads = {"W_xh": columns.T, "W_hh": transposed_product_of(rows, rows_of(h[:-1])), "b_h": sum_of_rows(rows)}
-    dx = product_of(rows, W_xh).reshape(x.shape) if inputs and x.ndim == 3 else None
-    return dx, carried, grads, rnn.Flow(row_norms, flushed)
+
+def roots(squares: Array) -> Array:
+    """Norms from sums of squares, which float64 has twice: of small entries scaled up, of large ones scaled down."""
+    if len(squares) == 1:
+        return np.sqrt(squares[0])
+    up, down = np.sqrt(squares)
+    return np.where(squares[1] < 2.0**-1000, up / SCALE_UP, down / SCALE_DOWN)
 
 
 def linear_forward(
@@ -511,10 +1261,13 @@ def linear_forward(
     rng: np.random.Generator | None = None,
 ) -> tuple[Array, None, linear.Trace]:
     """Twin of `layers.linear.forward`."""
-    W_hy = params["W_hy"]
+    W_hy = ready(params["W_hy"])
+    O, H = W_hy.shape
+    dtype = W_hy.dtype
+    kind = of_dtype(dtype)
     h = ready(h)
-    y = np.empty((*h.shape[:2], len(W_hy)), W_hy.dtype)
-    affine(rows_of(y), rows_of(h), panels(W_hy.T), ready(params["b_y"]))
+    y = np.empty((*h.shape[:2], O), dtype)
+    outputs(kind.functions, y, h, W_hy, ready(params["b_y"]), scratch("work", kind.columns(O) * H, dtype))
     return y, None, linear.Trace(h)
 
 
@@ -522,10 +1275,34 @@ def linear_backward(
     params: Mapping[str, Array], dy: Array, trace: linear.Trace, dstate: None, *, inputs: bool = True
 ) -> tuple[Array | None, None, dict[str, Array], None]:
     """Twin of `layers.linear.backward`."""
-    W_hy, h = params["W_hy"], trace.h
-    rows = rows_of(ready(dy))
-    grads = {"W_hy": transposed_product_of(rows, rows_of(h)), "b_y": sum_of_rows(rows)}
-    return product_of(rows, W_hy).reshape(h.shape) if inputs else None, None, grads, None
+    W_hy, h, dy = ready(params["W_hy"]), trace.h, ready(dy)
+    O, H = W_hy.shape
+    dtype = W_hy.dtype
+    kind = of_dtype(dtype)
+    db, dW = np.empty(O, dtype), np.empty((O, H), dtype)
+    dh = np.empty(h.shape, dtype) if inputs else None
+    back(
+        kind.functions,
+        False,
+        dy.reshape(-1),
+        kind.none2,
+        NO_NORMS,
+        NO_COUNT,
+        dy,
+        h,
+        kind.none2,
+        ALL_VALID,
+        kind.none3,
+        db,
+        dW,
+        kind.none2,
+        W_hy,
+        kind.none3 if dh is None else dh,
+        scratch("work", kind.for_gradients(O, H), dtype),
+        kind.width,
+        kind.tiny,
+    )
+    return dh, None, {"W_hy": dW, "b_y": db}, None
 
 
 def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Any, Array]:
@@ -541,7 +1318,8 @@ def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | Non
     """Twin of `losses.softmax_cross_entropy`."""
     dy = np.empty(y.shape, y.dtype)
     counted = ALL_COUNT if mask is None else ready(mask).reshape(-1)
-    total = cross_entropy_sum(rows_of(dy), rows_of(ready(y)), ready(target).reshape(-1), counted, count)
+    e = np.empty(y.shape[2])
+    total = cross_entropy_sum(rows_of(dy), rows_of(ready(y)), ready(target).reshape(-1), counted, count, e)
     return np.float64(total / count), dy
 
 

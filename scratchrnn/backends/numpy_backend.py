@@ -35,8 +35,8 @@ class Backend:
         """The faster function with the same arguments and results, or the text itself where there is none."""
         return function
 
-    def cut(self, rows: int) -> list[slice]:
-        """Row blocks of an update, by shape alone."""
+    def cut(self, rows: int, work: int) -> list[slice]:
+        """Row blocks of an update, by shape alone. work: multiplications of its forward pass."""
         return [slice(0, rows)]
 
     def map(self, function: Callable[[slice], Result], blocks: Sequence[slice]) -> list[Result]:
