@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("scratchrnn", "numpy", "numba", "torch", "jax", "keras", "tensorflow", "tensorflow-cpu")
 LONG = 0.05  # seconds; a call this long hardly notices what the side before it left in the caches
-TURN = 0.02  # seconds that a turn of short calls is to last
+TURN = 0.04  # seconds that a turn of short calls is to last
 
 Turn = Callable[[int], list[float]]  # makes so many calls, returns the seconds of each
 
@@ -43,17 +43,17 @@ def timed(call: Callable[[], object], count: int) -> list[float]:
 
 
 def interleave(
-    turns: Mapping[str, Turn], *, seconds: float, least: int = 5, most: int = 200, pause: float = 0.002
+    turns: Mapping[str, Turn], *, seconds: float, least: int = 5, most: int = 200
 ) -> dict[str, dict[str, float]]:
     """Let the sides take turns, round after round, for about so many seconds and at least `least` rounds.
 
     Returns, for each side, the median and the minimum over all its calls, in seconds; how many calls that was; and the
     processor time per wall time of its turns, which is the number of cores it kept busy. The garbage collector is off.
-    Before a turn the process sleeps for `pause` seconds, so that threads that the side before left spinning go to rest.
+    A turn begins when the threads of the side before are at rest.
     """
     for turn in turns.values():
         turn(1)  # compiles, where there is something to compile
-    calls = {name: max(1, min(20, int(TURN / max(turn(1)[-1], 1e-6)))) for name, turn in turns.items()}
+    calls = {name: max(1, min(50, int(TURN / max(turn(1)[-1], 1e-6)))) for name, turn in turns.items()}
     samples: dict[str, list[float]] = {name: [] for name in turns}
     busy: dict[str, list[float]] = {name: [] for name in turns}
     gc.collect()
@@ -62,7 +62,7 @@ def interleave(
         start, rounds = time.perf_counter(), 0
         while rounds < least or (rounds < most and time.perf_counter() - start < seconds):
             for name, turn in turns.items():
-                time.sleep(pause)
+                rest()
                 wall, processor = time.perf_counter(), time.process_time()
                 samples[name] += turn(calls[name])
                 busy[name].append((time.process_time() - processor) / (time.perf_counter() - wall))
@@ -78,6 +78,21 @@ def interleave(
         }
         for name, s in samples.items()
     }
+
+
+def rest(at_most: float = 0.25) -> float:
+    """Sleep until this process uses no processor time, and say for how long, in seconds.
+
+    Thread pools spin before they sleep, OpenBLAS's for 100 ms as measured: on two cores that would halve the speed of
+    the next side. The system counts the time of running threads in ticks of some milliseconds, so a look takes longer.
+    """
+    start = time.perf_counter()
+    while (began := time.perf_counter()) - start < at_most:
+        used = time.process_time()
+        time.sleep(0.012)
+        if time.process_time() - used < 0.1 * (time.perf_counter() - began):
+            break
+    return time.perf_counter() - start
 
 
 def environment(threads: int) -> dict[str, str]:

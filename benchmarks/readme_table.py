@@ -42,7 +42,7 @@ def milliseconds(steps: dict[str, Any], mode: str, dtype: str) -> str:
     rows = [[f"{MODES[mode]}, {dtype}, ms", *[OURS, *PEERS], "share of the peak"]]
     for name in all_workloads(steps):
         runs = [find(steps, name, dtype, count, mode) for count in threads]
-        cells = [slash(f"{1e3 * run['sides'][side]['median']:.3g}" for run in runs) for side in (OURS, *PEERS)]
+        cells = [slash(three_digits(1e3 * run["sides"][side]["median"]) for run in runs) for side in (OURS, *PEERS)]
         share = slash(f"{run['flops'] / run['sides'][OURS]['median'] / run['peak']:.0%}" for run in runs)
         rows.append([f"{name} ({sizes(name)})", *cells, share])
     counts = slash(str(count) for count in threads)
@@ -96,6 +96,10 @@ def find(steps: dict[str, Any], *key: Any) -> dict[str, Any]:
     """The run with this workload, dtype, number of threads and mode."""
     names = ("workload", "dtype", "threads", "mode")
     return next(run for run in steps["runs"] if tuple(run[name] for name in names) == key)
+
+
+def three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def slash(parts: Any) -> str:

@@ -48,7 +48,7 @@ def measure(
                 bar.set_description(f"{name} {dtype}, {threads} thread{'s' if threads > 1 else ''}")
                 sides = {side: make(WORKLOADS[name], dtype) for side, make in found.items()}
                 check_agreement(WORKLOADS[name], dtype, sides)
-                seconds = 1.0 if quick else 2.5
+                seconds = 1.0 if quick else 2.0
                 runs += compare(WORKLOADS[name], dtype, threads, sides, seconds=seconds, done=bar.update)
     return {"missing": missing, "blas": blas(), "runs": runs}
 

@@ -32,7 +32,7 @@ def test_like_pytorch(
     vector = rng.normal(size=37).astype(dtype)
     tensor = torch.tensor(vector.copy(), requires_grad=True)
     reference = getattr(torch.optim, theirs)([tensor], **options)
-    moments, delta = ours.init(vector), np.empty_like(vector)
+    moments, delta = ours.init(vector), np.full_like(vector, np.nan)
     for update in range(1, UPDATES + 1):
         grad = rng.normal(scale=10.0 ** rng.integers(-3, 2), size=37).astype(dtype)
         given = grad.copy()

@@ -128,7 +128,11 @@ def optimizer_cases(optimizer: Any) -> Callable[[Arrays], Iterator[Case]]:
         for size in (1, 7, 100):
             moments = {name: np.abs(new(size)) for name in optimizer.init(np.zeros(size))}
             for step in (1, 2, 1000):
-                yield f"{size} step {step}", (np.empty(size, new.dtype), new(size), moments, step), vars(optimizer)
+                yield (
+                    f"{size} step {step}",
+                    (np.full(size, np.nan, new.dtype), new(size), moments, step),
+                    vars(optimizer),
+                )
 
     return cases
 

@@ -24,12 +24,11 @@ examples:
   scratchrnn demo
   scratchrnn demo --epochs 10 --backend numpy --out /tmp/demo
 """
-NEXT = """
-next
-  scratchrnn flow                         why ∂L/∂h_t vanishes or explodes
-  scratchrnn train text --file F          a character model of your own text
-  scratchrnn check --help                 gradient checks of any size
-  scratchrnn/layers/rnn.py                the chapter's equations, forward and backward"""
+NEXT = [
+    ("flow", "why ∂L/∂h_t vanishes or explodes"),
+    ("train text --file F", "a character model of your own text"),
+    ("check --help", "gradient checks of any size"),
+]
 
 
 def add(commands: Any) -> None:
@@ -67,7 +66,9 @@ def run(arguments: Namespace) -> int:
     if not report:
         print(f"\n{report}")
     output.print_files(arguments.out, output.sine_files(result, arguments.out))
-    print(NEXT.replace("scratchrnn ", f"{output.program()} "))
+    print("\nnext")
+    commands = [(f"{output.program()} {command}", what) for command, what in NEXT]
+    output.print_table([*commands, ("scratchrnn/layers/rnn.py", "the chapter's equations, forward and backward")])
     return 130 if history.interrupted else 0 if report else 1
 
 
