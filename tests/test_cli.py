@@ -17,7 +17,18 @@ from scratchrnn import cli
 from scratchrnn.checkpoint import read
 from scratchrnn.commands import flow
 
-COMMANDS = [[], ["demo"], ["train"], ["train", "sine"], ["train", "text"], ["sample"], ["check"], ["flow"], ["info"]]
+COMMANDS = [
+    [],
+    ["demo"],
+    ["train"],
+    ["train", "sine"],
+    ["train", "text"],
+    ["sample"],
+    ["check"],
+    ["flow"],
+    ["bench"],
+    ["info"],
+]
 # One BLAS thread: where other processes keep the cores busy, two wait for each other.
 QUIET = {"PYTHONUTF8": "1", "SCRATCHRNN_BACKEND": "numpy", "OPENBLAS_NUM_THREADS": "1"}
 PNG = b"\x89PNG\r\n\x1a\n"
