@@ -105,13 +105,16 @@ def targets(
     classes = loss == "cross_entropy"
     last = isinstance(steps, str) and steps == "last"
     if classes and target.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy needs integer class numbers as target, got {target.dtype}")
+        hint = "target.argmax(-1)" if target.ndim > (1 if last else 2) else "target.astype(int)"
+        raise TypeError(f"cross_entropy needs integer class numbers as target, got {target.dtype}; pass {hint}")
     shape = (N,) if last else (N, T)
     letters = "N," if last else "N, T"
     if not classes:
         shape, letters = (*shape, outputs), "N, O" if last else "N, T, O"
     if target.shape != shape:
         hint = "; pass target[..., None]" if (*target.shape, 1) == shape else ""
+        if not last and target.shape == (shape[:1] + shape[2:]):
+            hint = '; for a target of the last step alone say steps="last"'
         which = f'steps="{steps}"' if isinstance(steps, str) else "a steps mask"
         raise ValueError(f"expected a target of shape ({letters}) = {shape} with {which}, got {target.shape}{hint}")
 

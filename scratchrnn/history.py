@@ -13,7 +13,7 @@ from .optimizers import Moments, Optimizer
 MAX_FLOW_ROWS = 512
 
 
-@dataclass
+@dataclass(repr=False)
 class FlowRecord:
     """‖∂L/∂h_t‖ over time steps and updates, thinned evenly to at most MAX_FLOW_ROWS rows.
 
@@ -42,6 +42,9 @@ class FlowRecord:
 
     def __len__(self) -> int:
         return len(self.updates)
+
+    def __repr__(self) -> str:
+        return f"FlowRecord({len(self)} updates × {self.norms.shape[1]} time steps, every {self.every})"
 
     @property
     def norms(self) -> np.ndarray:

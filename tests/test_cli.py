@@ -139,7 +139,7 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["sample", "--model", "nowhere.npz", "--prompt", "x"], ["nowhere.npz: No such file"]),
+        (["sample", "--model", "nowhere.npz", "--prompt", "x"], ["there is no nowhere.npz; make one with"]),
         (["check", "--model", "setup.cfg"], ["setup.cfg", "not a scratchrnn checkpoint"]),
         (["train", "text", "--file", "nowhere.txt", "--out", "out"], ["no file", "nowhere.txt"]),
         (["train", "sine", "--window", "5000", "--out", "out"], ["windows of 5000"]),

@@ -17,14 +17,14 @@ character; "window" is the chapter's way: for each character it starts from a ze
 
 examples:
   scratchrnn sample --prompt "To be"
-  scratchrnn sample --model train-output/model.npz --prompt "The " --length 500 --temperature 0.7 --seed 3
+  scratchrnn sample --model text-output/model.npz --prompt "The " --length 500 --temperature 0.7 --seed 3
 """
 
 
 def add(commands: Any) -> None:
     """Its options."""
     parser = options.command(commands, "sample", run, "continue a prompt with a saved text model", epilog=EPILOG)
-    default = Path("train-output") / output.MODEL
+    default = Path("text-output") / output.MODEL
     parser.add_argument("--model", type=Path, default=default, metavar="FILE", help="written by scratchrnn train text")
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="what to write on from")
     parser.add_argument("--length", type=options.count, default=200, metavar="N", help="characters to add")
@@ -40,6 +40,8 @@ def add(commands: Any) -> None:
 def run(arguments: Namespace) -> int:
     """Print the text."""
     options.use_threads(arguments)
+    if not arguments.model.exists():
+        raise FileNotFoundError(f"there is no {arguments.model}; make one with scratchrnn train text --file FILE")
     model, _, extra = read(arguments.model, backend=arguments.backend)
     if "vocabulary" not in extra:
         raise ValueError(f"{arguments.model} holds no text model; make one with scratchrnn train text --file FILE")

@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", dest="task", required=True)
 
     wave = options.command(tasks, "sine", run_sine, "learn the next point of a sine wave", epilog=SINE_EPILOG)
-    options.add_out(wave, "train-output")
+    options.add_out(wave, "sine-output")
     options.add_quiet(wave)
     wave.add_argument("--window", type=options.count, default=50, metavar="T", help="points that a prediction sees")
     options.add_training(wave, hidden=32, epochs=100)
@@ -50,11 +50,11 @@ def add(commands: Any) -> None:
 
     text = options.command(tasks, "text", run_text, "learn the next character of a text", epilog=TEXT_EPILOG)
     text.add_argument("--file", type=Path, metavar="FILE", help="the text (default: the chapter's lines from Hamlet)")
-    options.add_out(text, "train-output")
+    options.add_out(text, "text-output")
     options.add_quiet(text)
     text.add_argument("--seq-length", type=options.count, default=50, metavar="T", help="characters in a window")
     text.add_argument("--seconds", type=options.positive, metavar="X", help="end training after so long")
-    enough = " (default: enough for about 3,000 updates)"
+    enough = " (default: about 3,000 updates, at most 20 passes, or 200 where nothing is held out)"
     options.add_training(text, hidden=128, epochs=None, clip=5.0, epochs_help=enough)
     options.add_machine(text, dtype="float32")
 

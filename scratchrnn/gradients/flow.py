@@ -32,6 +32,11 @@ class Flow(NamedTuple):
 
     layers: tuple[LayerFlow, ...]
 
+    def __repr__(self) -> str:
+        N, T = self.per_sample.shape
+        first, last = float(self.norms[0]), float(self.norms[-1])
+        return f"Flow(N={N}, T={T}, layers={len(self.layers)}, ‖∂L/∂h_t‖ {first:.3g} at t=0, {last:.3g} at t={T - 1})"
+
     @property
     def norms(self) -> Array:
         """(T,) float64: ‖∂L/∂h_t‖ of the top recurrent layer over batch and hidden units."""

@@ -8,7 +8,8 @@ Letters used throughout: N rows in the batch, T time steps, D input features, H 
 Three functions share this screen. `forward` leaves a Trace; `backward` turns ∂L/∂h into every gradient from that trace
 alone, because tanh′(a) = 1 − tanh²(a) = 1 − h²; `tangent` is the forward pass linearised around the trace, which the
 adjoint test of `check_gradients` sets against `backward`. They run as they stand on NumPy arrays, on CuPy arrays, and
-(forward) on complex numbers for the complex-step check.
+(forward) on complex numbers for the complex-step check. The numba backend, which is the default, computes with jitted
+twins of them: whoever changes this text to see what happens runs it with `use_backend("numpy")` or `--backend numpy`.
 """
 
 from __future__ import annotations
