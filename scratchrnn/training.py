@@ -216,8 +216,9 @@ class _Function(Callback):
 def _bar(updates: int, progress: bool) -> Any:
     from tqdm import tqdm
 
-    columns = shutil.get_terminal_size().columns  # 80 where the terminal does not say; tqdm would draw nothing there
-    return tqdm(total=updates, unit="update", disable=None if progress else True, ncols=columns)
+    size = shutil.get_terminal_size()  # 80 × 24 where the terminal does not say: there tqdm would draw nothing
+    quiet = None if progress else True  # None: quiet unless on a terminal
+    return tqdm(total=updates, unit="update", disable=quiet, ncols=size.columns, nrows=size.lines)
 
 
 def _latest(history: History) -> dict[str, str]:
