@@ -223,7 +223,10 @@ def both(dtype: str, radius: float, hidden: int = 24, loss: str = "mse") -> tupl
 @pytest.mark.parametrize("radius", [0.5, 1.0, 1.5])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_long_sequences_agree_with_numpy(dtype: str, tolerance: float, radius: float, steps: str) -> None:
-    """T = 200. A tensor that float32 cannot hold is compared as zero. For other batches in float32 see below."""
+    """T = 200. A tensor that float32 cannot hold is compared as zero.
+
+    In float32 this is one of the kinder batches: for ∂L/∂h0 at radius 1.5 others lie beyond 1e-5, see the next test.
+    """
     numba, numpy = both(dtype, radius)
     batch = make_batch(numpy, steps, rows=20, time=200, seed=4)
     for name in ("x", "h0", "target"):
@@ -244,7 +247,10 @@ def test_long_sequences_agree_with_numpy(dtype: str, tolerance: float, radius: f
 
 
 def test_float32_over_several_batches() -> None:
-    """∂L/∂h0 at radius 1.5 is a product of 200 factors, and how far float32 is off there is chance of the batch."""
+    """∂L/∂h0 at radius 1.5 is a product of 200 factors, and how far float32 is off there is chance of the batch.
+
+    Only the median is held to 1e-5: single batches reach 3.3e-5, where the text in float32 reaches 9e-6.
+    """
     numba, exact = both("float32", 1.5)
     errors = []
     for seed in range(7):
