@@ -68,6 +68,14 @@ def adam(
     delta[...] = size * m / (namespace(v).sqrt(v / (1 - beta2**step)) + eps)
 
 
+def subtract(vector: Array, delta: Array) -> bool:
+    """θ ← θ − δ, unless an entry of δ is not finite; returns whether all were."""
+    if not namespace(delta).isfinite(delta).all():
+        return False
+    vector -= delta
+    return True
+
+
 class Optimizer(Protocol):
     """What `fit` needs of an optimizer."""
 

@@ -123,6 +123,27 @@ def vector_norm_cases(new: Arrays) -> Iterator[Case]:
     yield "inf", (np.array([1, -np.inf, 2], new.dtype),), {}
 
 
+def shrink_cases(new: Arrays) -> Iterator[Case]:
+    tiny = new.dtype.type(1e-30)
+    for size in (1, 7, 1000):
+        yield f"{size} above", (new(size), 5.0, 3.0), {}
+        yield f"{size} below", (new(size), 3.0, 3.0), {}
+    yield "a ratio that float32 cannot hold", (np.full(5, 1 / tiny, new.dtype), 1e30, 1e-10), {}
+    yield "a view", (new(6, 9)[:, 2:5], 5.0, 3.0), {}
+    yield "nan", (np.array([1, np.nan, 2], new.dtype), 5.0, 3.0), {}
+
+
+def subtract_cases(new: Arrays) -> Iterator[Case]:
+    for size in (1, 7, 1000):
+        yield f"{size}", (new(size), new(size)), {}
+    for wrong in (np.nan, np.inf, -np.inf):
+        for place in (0, 40, 99):
+            delta = new(100)
+            delta[place] = wrong
+            yield f"{wrong} at {place}", (new(100), delta), {}
+    yield "the largest number", (new(9), np.full(9, np.finfo(new.dtype).max, new.dtype)), {}
+
+
 def optimizer_cases(optimizer: Any) -> Callable[[Arrays], Iterator[Case]]:
     def cases(new: Arrays) -> Iterator[Case]:
         for size in (1, 7, 100):
@@ -150,6 +171,8 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     losses.mse: mse_cases,
     losses.softmax_cross_entropy: cross_entropy_cases,
     clip.vector_norm: vector_norm_cases,
+    clip.shrink: shrink_cases,
+    optimizers.subtract: subtract_cases,
     optimizers.sgd: sgd_cases,
     optimizers.adagrad: optimizer_cases(optimizers.Adagrad(0.3, eps=1e-3)),
     optimizers.rmsprop: optimizer_cases(optimizers.RMSProp(0.3, decay=0.8, eps=1e-3)),

@@ -51,10 +51,10 @@ from __future__ import annotations
 
 import math
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +69,7 @@ from .. import losses, optimizers
 from ..gradients import clip
 from ..layers import linear, rnn
 from .arrays import Array
+from .room import room
 
 njit: Any = typed_njit  # whose published types leave some options out
 
@@ -1063,6 +1064,23 @@ def _norm(a: Array) -> float:
     return scale * np.sqrt(total)
 
 
+def _scale(a: Array, factor: float) -> None:
+    """a ← factor · a, the product taken in float64."""
+    for i in range(a.size):
+        a[i] = factor * np.float64(a[i])
+
+
+def _subtract(vector: Array, delta: Array, largest: float) -> bool:
+    """vector ← vector − delta where no |δ| is above the largest finite number; whether that was so."""
+    finite = True
+    for i in range(delta.size):
+        finite &= abs(delta[i]) <= largest
+    if finite:
+        for i in range(delta.size):
+            vector[i] -= delta[i]
+    return finite
+
+
 def _momentum(delta: Array, grad: Array, m: Array, momentum: float, rate: float) -> None:
     """m ← μ·m + g;  δ = η·m."""
     for i in range(grad.size):
@@ -1105,6 +1123,8 @@ back = Kernel(_back, **STRICT)
 mse_sum = Kernel(_mse, **OPTIONS)
 cross_entropy_sum = Kernel(_cross_entropy, **STRICT)
 whole_norm = Kernel(_norm, **OPTIONS)
+scale = Kernel(_scale, **OPTIONS)
+subtract_step = Kernel(_subtract, **OPTIONS)
 momentum_step = Kernel(_momentum, **OPTIONS)
 rescaled_step = Kernel(_rescaled, **OPTIONS)
 adam_step = Kernel(_adam, **OPTIONS)
@@ -1116,6 +1136,7 @@ ALL_VALID = np.zeros((0, 0), dtype=bool)
 ALL_COUNT = np.zeros(0, dtype=bool)
 NO_NORMS = np.zeros((0, 0, 0))
 NO_COUNT = np.zeros(0, dtype=int)
+DOUBLE = np.dtype(np.float64)
 NO_TOKENS = np.zeros((0, 0), dtype=np.int64)
 
 
@@ -1126,6 +1147,7 @@ class Dtype:
         self.functions = addresses(np.empty(0, dtype))
         self.width = 2 * LANE_BYTES // dtype.itemsize
         self.tiny = dtype.type(np.finfo(dtype).tiny)
+        self.largest = np.finfo(dtype).max
         self.none2 = np.empty((0, 0), dtype)
         self.none3 = np.empty((0, 0, 0), dtype)
 
@@ -1133,14 +1155,8 @@ class Dtype:
         """Columns of as many panels as n columns need."""
         return -(-n // self.width) * self.width
 
-    def for_gradients(self, M: int, J: int) -> int:
-        """Scratch entries for the gradients of a layer with M outputs and at most J inputs."""
-        sums = self.width + self.columns(M) * (2 * NARROW + DEPTH) + self.columns(J) * DEPTH
-        return max(sums, self.columns(J) * M)
-
 
 _dtypes: dict[np.dtype, Dtype] = {}
-_scratch = threading.local()
 
 
 def of_dtype(dtype: np.dtype) -> Dtype:
@@ -1151,18 +1167,24 @@ def of_dtype(dtype: np.dtype) -> Dtype:
         return _dtypes.setdefault(dtype, Dtype(dtype))
 
 
-def scratch(name: str, entries: int, dtype: np.dtype) -> Array:
-    """At least so many entries of uninitialised memory that starts on a register boundary.
+@cache
+def for_states(kind: Dtype, N: int, D: int, H: int) -> tuple[int]:
+    """Entries of scratch memory that `_states` needs, as a shape."""
+    return (kind.columns(H) * (H + D) + N * H,)
 
-    A thread gets the same again for the same name and dtype, so memory is not asked of the system at every call.
-    """
-    kept: dict[Any, Array] = _scratch.__dict__
-    memory = kept.get((name, dtype))
-    if memory is None or memory.size < entries:
-        raw = np.empty(entries * dtype.itemsize + 64, np.uint8)
-        memory = raw[-raw.ctypes.data % 64 :][: entries * dtype.itemsize].view(dtype)
-        kept[name, dtype] = memory
-    return memory
+
+@cache
+def for_outputs(kind: Dtype, O: int, H: int) -> tuple[int]:
+    """Entries that `_outputs` needs."""
+    return (kind.columns(O) * H,)
+
+
+@cache
+def for_gradients(kind: Dtype, M: int, J: int, N: int) -> tuple[int]:
+    """Entries that `_back` needs for M outputs and at most J inputs; N rows through time, or N = 0."""
+    through_time = (N + kind.columns(M)) * M if N else 0
+    sums = kind.width + kind.columns(M) * (2 * NARROW + DEPTH) + kind.columns(J) * DEPTH
+    return (max(through_time, sums, kind.columns(J) * M),)
 
 
 def ready(a: Array) -> Array:
@@ -1189,33 +1211,42 @@ def rnn_forward(
     T, N = x.shape[:2]
     H, D = W_xh.shape
     kind = of_dtype(W_hh.dtype)
-    h = np.empty((T + 1, N, H), W_hh.dtype)
+    here = room()
+    h = here.empty((T + 1, N, H), W_hh.dtype)
     h[0] = state
     valid = None if lengths is None else np.arange(T)[:, None, None] < lengths[:, None]
     mask = ALL_VALID if valid is None else valid.reshape(T, N)
     dense, tokens = (x, NO_TOKENS) if x.ndim == 3 else (kind.none3, x)
-    work = scratch("work", kind.columns(H) * (H + D) + N * H, W_hh.dtype)
+    work = here.empty(for_states(kind, N, D, H), W_hh.dtype)
     states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width)
     return h[1:], h[T], rnn.Trace(x, h, valid)
 
 
 def rnn_backward(
-    params: Mapping[str, Array], dy: Array, trace: rnn.Trace, dstate: Array, *, inputs: bool = True
-) -> tuple[Array | None, Array, dict[str, Array], rnn.Flow]:
-    """Twin of `layers.rnn.backward`."""
+    params: Mapping[str, Array],
+    dy: Array,
+    trace: rnn.Trace,
+    dstate: Array,
+    *,
+    inputs: bool = True,
+    out: Mapping[str, Array] | None = None,
+) -> tuple[Array | None, Array, Mapping[str, Array], rnn.Flow]:
+    """Twin of `layers.rnn.backward`. The gradients are written into the arrays of `out`, where it is given."""
     x, h, valid = trace
     W_xh, W_hh = ready(params["W_xh"]), ready(params["W_hh"])
     T, N, H = dy.shape
     D = W_xh.shape[1]
     dtype = h.dtype
     kind = of_dtype(dtype)
+    here = room()
     dense = x.ndim == 3
+    if out is None:
+        out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
     carried = np.array(dstate, order="C")
     norms = np.zeros((1 if dtype.itemsize == 4 else 2, T, N))
     flushed = np.zeros(T, dtype=int)
-    db_h, dW_hh, dW_xh = np.empty(H, dtype), np.empty((H, H), dtype), np.empty((H, D if dense else 0), dtype)
-    dx = np.empty(x.shape, dtype) if inputs and dense else None
-    da = scratch("da", T * N * H, dtype)
+    dx = here.empty(x.shape, dtype) if inputs and dense else None
+    da = here.empty((T * N * H,), dtype)
     back(
         kind.functions,
         True,
@@ -1228,20 +1259,20 @@ def rnn_backward(
         W_hh,
         ALL_VALID if valid is None else ready(valid.reshape(T, N)),
         x if dense else kind.none3,
-        db_h,
-        dW_hh,
-        dW_xh,
+        out["b_h"],
+        out["W_hh"],
+        out["W_xh"] if dense else kind.none2,
         W_xh,
         kind.none3 if dx is None else dx,
-        scratch("work", max(N * H + kind.columns(H) * H, kind.for_gradients(H, max(D, H))), dtype),
+        here.empty(for_gradients(kind, H, max(D, H), N), dtype),
         kind.width,
         kind.tiny,
     )
     if not dense:
-        columns = np.empty((D, H), dtype)
+        columns = here.empty((D, H), dtype)
         scatter(columns, x, da)
-        dW_xh = columns.T
-    return dx, carried, {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db_h}, rnn.Flow(roots(norms), flushed)
+        out["W_xh"][...] = columns.T
+    return dx, carried, out, rnn.Flow(roots(norms), flushed)
 
 
 def roots(squares: Array) -> Array:
@@ -1265,22 +1296,31 @@ def linear_forward(
     O, H = W_hy.shape
     dtype = W_hy.dtype
     kind = of_dtype(dtype)
+    here = room()
     h = ready(h)
-    y = np.empty((*h.shape[:2], O), dtype)
-    outputs(kind.functions, y, h, W_hy, ready(params["b_y"]), scratch("work", kind.columns(O) * H, dtype))
+    y = here.empty((*h.shape[:2], O), dtype)
+    outputs(kind.functions, y, h, W_hy, ready(params["b_y"]), here.empty(for_outputs(kind, O, H), dtype))
     return y, None, linear.Trace(h)
 
 
 def linear_backward(
-    params: Mapping[str, Array], dy: Array, trace: linear.Trace, dstate: None, *, inputs: bool = True
-) -> tuple[Array | None, None, dict[str, Array], None]:
-    """Twin of `layers.linear.backward`."""
+    params: Mapping[str, Array],
+    dy: Array,
+    trace: linear.Trace,
+    dstate: None,
+    *,
+    inputs: bool = True,
+    out: Mapping[str, Array] | None = None,
+) -> tuple[Array | None, None, Mapping[str, Array], None]:
+    """Twin of `layers.linear.backward`. The gradients are written into the arrays of `out`, where it is given."""
     W_hy, h, dy = ready(params["W_hy"]), trace.h, ready(dy)
     O, H = W_hy.shape
     dtype = W_hy.dtype
     kind = of_dtype(dtype)
-    db, dW = np.empty(O, dtype), np.empty((O, H), dtype)
-    dh = np.empty(h.shape, dtype) if inputs else None
+    here = room()
+    if out is None:
+        out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
+    dh = here.empty(h.shape, dtype) if inputs else None
     back(
         kind.functions,
         False,
@@ -1293,22 +1333,22 @@ def linear_backward(
         kind.none2,
         ALL_VALID,
         kind.none3,
-        db,
-        dW,
+        out["b_y"],
+        out["W_hy"],
         kind.none2,
         W_hy,
         kind.none3 if dh is None else dh,
-        scratch("work", kind.for_gradients(O, H), dtype),
+        here.empty(for_gradients(kind, O, H, 0), dtype),
         kind.width,
         kind.tiny,
     )
-    return dh, None, {"W_hy": dW, "b_y": db}, None
+    return dh, None, out, None
 
 
 def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Any, Array]:
     """Twin of `losses.mse`."""
     outputs = count * y.shape[2]
-    dy = np.empty(y.shape, y.dtype)
+    dy = room().empty(y.shape, y.dtype)
     counted = ALL_COUNT if mask is None else ready(mask).reshape(-1)
     total = mse_sum(rows_of(dy), rows_of(ready(y)), rows_of(ready(target)), counted, y.dtype.type(2 / outputs))
     return np.float64(total / outputs), dy
@@ -1316,9 +1356,10 @@ def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple
 
 def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Any, Array]:
     """Twin of `losses.softmax_cross_entropy`."""
-    dy = np.empty(y.shape, y.dtype)
+    here = room()
+    dy = here.empty(y.shape, y.dtype)
     counted = ALL_COUNT if mask is None else ready(mask).reshape(-1)
-    e = np.empty(y.shape[2])
+    e = here.empty(y.shape[2:], DOUBLE)
     total = cross_entropy_sum(rows_of(dy), rows_of(ready(y)), ready(target).reshape(-1), counted, count, e)
     return np.float64(total / count), dy
 
@@ -1326,6 +1367,21 @@ def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | Non
 def vector_norm(vector: Array) -> Any:
     """Twin of `gradients.clip.vector_norm`."""
     return np.float64(whole_norm(ready(vector)))
+
+
+def shrink(array: Array, norm: float, max_norm: float) -> bool:
+    """Twin of `gradients.clip.shrink`."""
+    if not norm > max_norm:
+        return False
+    if not array.flags.carray:
+        return clip.shrink(array, norm, max_norm)
+    scale(array.reshape(-1), max_norm / norm)
+    return True
+
+
+def subtract(vector: Array, delta: Array) -> bool:
+    """Twin of `optimizers.subtract`."""
+    return subtract_step(vector, delta, of_dtype(delta.dtype).largest)
 
 
 def sgd(
@@ -1380,8 +1436,14 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
     clip.vector_norm: vector_norm,
+    clip.shrink: shrink,
+    optimizers.subtract: subtract,
     optimizers.sgd: sgd,
     optimizers.adagrad: adagrad,
     optimizers.rmsprop: rmsprop,
     optimizers.adam: adam,
 }
+
+FILLS: frozenset[Callable[..., Any]] = frozenset(
+    {rnn.backward, linear.backward}
+)  # whose twins take `out`, the arrays to write gradients into
