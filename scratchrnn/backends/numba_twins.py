@@ -346,30 +346,25 @@ def write_product(module: ir.Module, size: int) -> ir.Function:
             Source(p.A1, p.A1_row, p.A1_step, p.K1, lanes.at(p.W1, b.mul(j, p.K1))),
             Source(p.A2, p.A2_row, p.A2_step, p.K2, lanes.at(p.W2, b.mul(j, p.K2))),
         ]
-        with b.if_else(b.icmp_signed(">=", left, number(2 * V)), likely=True) as (whole, partial):
-            with whole:
-                write_rows(lanes, p, edge, j, sources, [None, None])
-            with partial, b.if_else(b.icmp_signed(">", left, number(V))) as (two, one):
-                with two:
-                    write_rows(lanes, p, edge, j, sources, [None, lanes.first(b.sub(left, number(V)))])
-                with one:
-                    write_rows(lanes, p, edge, j, sources, [lanes.first(left)])
+        with b.if_else(b.icmp_signed(">", left, number(V)), likely=True) as (two, one):
+            with two:
+                write_rows(lanes, p, edge, j, sources, 2)
+            with one:
+                write_rows(lanes, p, edge, j, sources, 1)
     b.ret_void()
     return function
 
 
-def write_rows(
-    lanes: Lanes, p: Product, edge: ir.Function, j: ir.Value, sources: list[Source], masks: list[Any]
-) -> None:
-    """One panel: tiles of ROWS rows, the last few rows one by one."""
+def write_rows(lanes: Lanes, p: Product, edge: ir.Function, j: ir.Value, sources: list[Source], registers: int) -> None:
+    """One panel, of which so many registers of a row have columns: tiles of ROWS rows, the last few rows one by one."""
     b = lanes.builder
     few = b.srem(p.M, number(ROWS))
     few = b.select(b.icmp_signed("<", few, number(FEW)), few, number(0))
     many = b.sub(p.M, few)
     with counting(b, many, ROWS) as i:
-        write_tile(lanes, p, edge, i, j, sources, masks, ROWS, 1)
+        write_tile(lanes, p, edge, i, j, sources, registers, ROWS, 1)
     with counting(b, p.M, start=many) as i:
-        write_tile(lanes, p, edge, i, j, sources, masks, 1, 4)
+        write_tile(lanes, p, edge, i, j, sources, registers, 1, 4)
 
 
 def write_tile(
@@ -379,21 +374,21 @@ def write_tile(
     i: ir.Value,
     j: ir.Value,
     sources: list[Source],
-    masks: list[Any],
+    registers: int,
     rows: int,
     sums: int,
 ) -> None:
     """Rows i … i + rows − 1 of one panel. Where fewer rows are left, the last one is computed again in their place.
 
-    masks has one entry per register of a row: None, or the lanes that exist. With sums > 1 every entry is a sum of that
-    many partial sums, which a processor can work on side by side: for a single row, as nothing else is.
+    With sums > 1 every entry is a sum of that many partial sums, which a processor can work on side by side: for a
+    single row, as nothing else is.
     """
     b = lanes.builder
     last = b.sub(p.M, number(1))
     row = [i] + [b.add(i, number(r)) for r in range(1, rows)]
     row = [i] + [b.select(b.icmp_signed("<", x, last), x, last) for x in row[1:]]
-    column = [b.add(j, number(v * lanes.count)) for v in range(len(masks))]
-    places = [(r, v) for r in range(rows) for v in range(len(masks))]
+    column = [b.add(j, number(v * lanes.count)) for v in range(registers)]
+    places = [(r, v) for r in range(rows) for v in range(registers)]
 
     # Variables; LLVM turns them into registers.
     total = {(s, *place): cgutils.alloca_once(b, lanes.type) for s in range(sums) for place in places}
@@ -409,12 +404,12 @@ def write_tile(
     def multiply(source: Source, start_of_row: list[ir.Value], ahead: ir.Value, k: ir.Value, s: int) -> None:
         """Entry k of every row of A times row k of the panel, added to the sums number s."""
         line = lanes.at(source.W, b.mul(k, number(2 * lanes.count)))
-        w = [lanes.load(lanes.at(line, number(v * lanes.count))) for v in range(len(masks))]
+        w = [lanes.load(lanes.at(line, number(v * lanes.count))) for v in range(registers)]
         if rows > 1:
             prefetch(b, lanes.at(ahead, b.mul(k, number(rows))), level=2)  # the next tile, where rows are contiguous
         for r in range(rows):
             a = lanes.splat(lanes.load_scalar(lanes.at(start_of_row[r], b.mul(k, source.A_step))))
-            for v in range(len(masks)):
+            for v in range(registers):
                 variable = total[s, r, v]
                 b.store(lanes.multiply_add(a, w[v], b.load(variable, typ=lanes.type)), variable)
 
@@ -436,13 +431,29 @@ def write_tile(
         for s in range(1, sums):
             value = b.fadd(value, b.load(total[s, r, v], typ=lanes.type))
         b.store(value, total[0, r, v])
-    if masks == [None, None] and rows > 1:
-        finish(lanes, p, row, column, masks, [[total[0, r, v] for v in range(2)] for r in range(rows)])
-        return
-    # At the edges a loop does it, row by row: slower, but one copy of it serves all kinds of tiles.
+    inside = b.icmp_signed(">=", b.sub(p.J, j), number(2 * lanes.count))
+    if registers == 2 and rows > 1:
+        with b.if_else(inside, likely=True) as (whole, partial):
+            with whole:
+                finish(lanes, p, row, column, [None, None], [[total[0, r, v] for v in range(2)] for r in range(rows)])
+            with partial:
+                write_at_edge(lanes, p, edge, i, j, rows, total)
+    else:
+        write_at_edge(lanes, p, edge, i, j, rows, total)
+
+
+def write_at_edge(
+    lanes: Lanes, p: Product, edge: ir.Function, i: ir.Value, j: ir.Value, rows: int, total: dict[Any, Any]
+) -> None:
+    """Finish a tile of which some columns do not exist, or a single row, by a loop over its rows.
+
+    That is slower, but one copy of it serves all kinds of tiles.
+    """
+    b = lanes.builder
     table = cgutils.alloca_once(b, lanes.type, size=2 * rows)
-    for r, v in places:
-        b.store(b.load(total[0, r, v], typ=lanes.type), cgutils.gep_inbounds(b, table, 2 * r + v))
+    for (s, r, v), variable in total.items():
+        if s == 0:
+            b.store(b.load(variable, typ=lanes.type), cgutils.gep_inbounds(b, table, 2 * r + v))
     left = b.sub(p.M, i)
     existing = b.select(b.icmp_signed("<", left, number(rows)), left, number(rows))
     integers = [b.ptrtoint(field, INT) if isinstance(field.type, ir.PointerType) else field for field in p]
@@ -768,13 +779,15 @@ def _addresses(like: Array) -> tuple[int, int]:
 
 
 @helper
-def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Array, transposed: bool, bias: int, work: Array) -> None:
-    """C = A · W, or A · Wᵀ where `transposed`, plus a bias where there is one (else 0). A (M, K), C are contiguous."""
+def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Any, bias: int, work: Array) -> None:
+    """C = A · W, plus a bias where there is one (else 0). A (M, K) and C (M, J) are contiguous.
+
+    W is a tuple: J, and the address of W (K, J) with the distances from row to row and from column to column.
+    """
     product, pack = functions
-    J = W.shape[0] if transposed else W.shape[1]
-    size = W.itemsize
-    panels = at(work, 0)
-    call(pack, (panels, at(W, 0), 1 if transposed else J, K if transposed else 1, K, J))
+    J, weights, row, step = W
+    size, panels = work.itemsize, at(work, 0)
+    call(pack, (panels, weights, row, step, K, J))
     for i in range(0, M, BLOCK):
         source = (A + i * K * size, K, 1, K, panels)
         call(product, ((C + i * J * size, J, min(BLOCK, M - i), J), (bias, 0), source, UNUSED, PLAIN))
@@ -805,47 +818,54 @@ def _add_outer(
         call(product, ((c, J, min(width, M - i), J), (start, J), source, UNUSED, PLAIN))
 
 
-@helper
-def _turn(C: Array, work: Array, place: int) -> None:
-    """C from its transpose in the scratch memory."""
-    M, J = C.shape
-    for i in range(M):
-        for j in range(J):
-            C[i, j] = work[place + j * M + i]
-
-
-@helper
-def _sums(
-    functions: Any, s: Array, C1: Array, C2: Array, A: int, B1: int, B2: int, K: int, work: Array, width: int
+def _gradients(
+    functions: Any,
+    db: Array,
+    dW: Array,
+    dW_xh: Array,
+    dx: Array,
+    W: Array,
+    da: Array,
+    h: Array,
+    x: Array,
+    work: Array,
+    width: int,
 ) -> None:
-    """C1 = Aᵀ · B1, C2 = Aᵀ · B2 (left out where C2 is empty) and s = Σ A: sums over K rows.
+    """db = Σ ∂L/∂a, dW = Σ ∂L/∂a · hᵀ, dW_xh = Σ ∂L/∂a · xᵀ over all rows of all steps, and dx = Wᵀ · ∂L/∂a for each.
 
-    A (K, M), B1 (K, J1), B2 (K, J2), C1 (M, J1), C2 (M, J2), s (M,). A block of rows of A is packed once and serves all
-    three; s is a row of ones times A.
+    da (K, M), db (M,), dW (M, J1), dW_xh (M, J2), dx (K, J), W (M, J); dW_xh and x, or dx, may be empty. h and x have
+    K rows or more. A block of rows of da is packed once and serves all three sums; db is a row of ones times it.
     """
     product, pack = functions
-    M, J1, J2, size = s.size, C1.shape[1], C2.shape[1], work.itemsize
+    K, M = da.shape
+    J1, J2, size = dW.shape[1], dW_xh.shape[1], work.itemsize
     columns = (M + width - 1) // width * width
     turned1, turned2, free = width, width + NARROW * columns, width + 2 * NARROW * columns
     of_A, of_B, shape = at(work, free), at(work, free + DEPTH * columns), (width, size)
-    to1 = at(work, turned1) if J1 < NARROW else at(C1, 0)
-    to2 = at(work, turned2) if J2 < NARROW else at(C2, 0)
+    to1 = at(work, turned1) if J1 < NARROW else at(dW, 0)
+    to2 = at(work, turned2) if J2 < NARROW else at(dW_xh, 0)
     work[0] = 1
     for k in range(0, K, DEPTH):
         depth = min(DEPTH, K - k)
-        V = A + k * M * size
+        V = at(da, k * M)
         if M != width:  # else A is its own panel
             call(pack, (of_A, V, M, 1, depth, M))
             V = of_A
-        start = at(s, 0) if k else 0
-        call(product, ((at(s, 0), M, 1, M), (start, M), (at(work, 0), 0, 0, depth, V), UNUSED, PLAIN))
-        _add_outer(functions, to1, V, M, B1 + k * J1 * size, J1, depth, k == 0, of_B, shape)
+        start = at(db, 0) if k else 0
+        call(product, ((at(db, 0), M, 1, M), (start, M), (at(work, 0), 0, 0, depth, V), UNUSED, PLAIN))
+        _add_outer(functions, to1, V, M, at(h, k * J1), J1, depth, k == 0, of_B, shape)
         if J2:
-            _add_outer(functions, to2, V, M, B2 + k * J2 * size, J2, depth, k == 0, of_B, shape)
-    if J1 < NARROW:
-        _turn(C1, work, turned1)
-    if J2 < NARROW:
-        _turn(C2, work, turned2)
+            _add_outer(functions, to2, V, M, at(x, k * J2), J2, depth, k == 0, of_B, shape)
+    for i in range(M):
+        if J1 < NARROW:
+            for j in range(J1):
+                dW[i, j] = work[turned1 + j * M + i]
+        if J2 < NARROW:
+            for j in range(J2):
+                dW_xh[i, j] = work[turned2 + j * M + i]
+    if dx.size:
+        J = W.shape[1]
+        _rows(functions, at(dx, 0), at(da, 0), K, M, (J, at(W, 0), J, np.int64(1)), np.int64(0), work)
 
 
 def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
@@ -862,7 +882,9 @@ def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
 
 def _outputs(functions: Any, y: Array, h: Array, W: Array, b: Array, work: Array) -> None:
     """y = h · Wᵀ + b for every row of every step. y (T, N, O), h (T, N, H)."""
-    _rows(functions, at(y, 0), at(h, 0), h.shape[0] * h.shape[1], h.shape[2], W, True, at(b, 0), work)
+    O, H = W.shape
+    of_W = (O, at(W, 0), np.int64(1), H)
+    _rows(functions, at(y, 0), at(h, 0), h.shape[0] * h.shape[1], H, of_W, at(b, 0), work)
 
 
 def _states(
@@ -916,7 +938,6 @@ def _states(
                         h[t + 1, n, j] = h[t, n, j]
 
 
-@helper
 def _through_time(
     functions: Any,
     da: Array,
@@ -932,9 +953,9 @@ def _through_time(
 ) -> None:
     """∂L/∂a_t for all t, from the last step to the first.
 
-    carried (N·H,) is what later steps hand back: ∂L/∂h_{T−1} at first, ∂L/∂h0 in the end. da (≥ T·N·H,), dy (T·N·H,),
-    h (T + 1, N, H), valid as in `_states`, flushed (T,) and norms (1 or 2, T, N), both 0 at first: norms takes the sums
-    of squares of ∂L/∂h_t[n]. tiny is the smallest normal number of the dtype.
+    The scratch memory begins with ∂L/∂h_{T−1} (N·H,). carried (N·H,) is ∂L/∂h0 in the end, and on the way what rows that
+    are over hand back. da (≥ T·N·H,), dy (T·N·H,), h (T + 1, N, H), valid as in `_states`, flushed (T,) and norms (1 or
+    2, T, N), both 0 at first: norms takes the sums of squares of ∂L/∂h_t[n]. tiny is the smallest normal number.
     """
     product, pack = functions
     T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
@@ -945,8 +966,6 @@ def _through_time(
         begin, K = at(dy, t * step), H
         if t == T - 1:  # what is handed back is given, not a product
             begin, K = start, 0
-            for i in range(step):
-                work[i] = dy[t * step + i] + carried[i]
         elif valid.size:  # so it is for rows that end here
             begin = start
             for n in range(N):
@@ -969,40 +988,6 @@ def _through_time(
             call(product, ((at(carried, n * H), H, rows, H), (0, 0), source, UNUSED, PLAIN))
             if not valid.size:
                 break
-
-
-def _back(
-    functions: Any,
-    through_time: bool,
-    da: Array,
-    carried: Array,
-    norms: Array,
-    flushed: Array,
-    dy: Array,
-    h: Array,
-    W_hh: Array,
-    valid: Array,
-    x: Array,
-    db: Array,
-    dW: Array,
-    dW_xh: Array,
-    W: Array,
-    dx: Array,
-    work: Array,
-    width: int,
-    tiny: float,
-) -> None:
-    """The gradients of a layer: of its bias db, of the weights of h dW, of those of x dW_xh, of its input dx.
-
-    Where it goes through time, da is ∂L/∂a, made here from dy; else it is dy itself. dW_xh and dx may be empty. dx is
-    ∂L/∂a · W. For a layer through time h has one step more than dy, and dW sums over the states before each step.
-    """
-    rows = dy.shape[0] * dy.shape[1]
-    if through_time:
-        _through_time(functions, da, carried.reshape(-1), norms, flushed, dy.reshape(-1), h, W_hh, valid, work, tiny)
-    _sums(functions, db, dW, dW_xh, at(da, 0), at(h, 0), at(x, 0), rows, work, width)
-    if dx.size:
-        _rows(functions, at(dx, 0), at(da, 0), rows, db.size, W, False, 0, work)
 
 
 def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: float) -> float:
@@ -1119,7 +1104,8 @@ addresses = Kernel(_addresses, **STRICT)
 scatter = Kernel(_scatter, **STRICT)
 states = Kernel(_states, **STRICT)
 outputs = Kernel(_outputs, **STRICT)
-back = Kernel(_back, **STRICT)
+through_time = Kernel(_through_time, **STRICT)
+gradients = Kernel(_gradients, **STRICT)
 mse_sum = Kernel(_mse, **OPTIONS)
 cross_entropy_sum = Kernel(_cross_entropy, **STRICT)
 whole_norm = Kernel(_norm, **OPTIONS)
@@ -1134,8 +1120,6 @@ adam_step = Kernel(_adam, **OPTIONS)
 
 ALL_VALID = np.zeros((0, 0), dtype=bool)
 ALL_COUNT = np.zeros(0, dtype=bool)
-NO_NORMS = np.zeros((0, 0, 0))
-NO_COUNT = np.zeros(0, dtype=int)
 DOUBLE = np.dtype(np.float64)
 NO_TOKENS = np.zeros((0, 0), dtype=np.int64)
 
@@ -1242,35 +1226,24 @@ def rnn_backward(
     dense = x.ndim == 3
     if out is None:
         out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
-    carried = np.array(dstate, order="C")
+    carried = np.empty((N, H), dtype)
     norms = np.zeros((1 if dtype.itemsize == 4 else 2, T, N))
     flushed = np.zeros(T, dtype=int)
     dx = here.empty(x.shape, dtype) if inputs and dense else None
-    da = here.empty((T * N * H,), dtype)
-    back(
-        kind.functions,
-        True,
-        da,
-        carried,
-        norms,
-        flushed,
-        ready(dy),
-        h,
-        W_hh,
-        ALL_VALID if valid is None else ready(valid.reshape(T, N)),
-        x if dense else kind.none3,
-        out["b_h"],
-        out["W_hh"],
-        out["W_xh"] if dense else kind.none2,
-        W_xh,
-        kind.none3 if dx is None else dx,
-        here.empty(for_gradients(kind, H, max(D, H), N), dtype),
-        kind.width,
-        kind.tiny,
+    da = here.empty((T, N, H), dtype)
+    work = here.empty(for_gradients(kind, H, max(D, H), N), dtype)
+    np.add(dy[T - 1], dstate, out=work[: N * H].reshape(N, H))
+    mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
+    flat = da.reshape(-1), carried.reshape(-1), norms, flushed, ready(dy).reshape(-1)
+    through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny)
+    dense_x, dW_xh = (x, out["W_xh"]) if dense else (kind.none3, kind.none2)
+    dx_rows = kind.none3 if dx is None else dx
+    gradients(
+        kind.functions, out["b_h"], out["W_hh"], dW_xh, dx_rows, W_xh, da.reshape(-1, H), h, dense_x, work, kind.width
     )
     if not dense:
         columns = here.empty((D, H), dtype)
-        scatter(columns, x, da)
+        scatter(columns, x, da.reshape(-1))
         out["W_xh"][...] = columns.T
     return dx, carried, out, rnn.Flow(roots(norms), flushed)
 
@@ -1321,27 +1294,10 @@ def linear_backward(
     if out is None:
         out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
     dh = here.empty(h.shape, dtype) if inputs else None
-    back(
-        kind.functions,
-        False,
-        dy.reshape(-1),
-        kind.none2,
-        NO_NORMS,
-        NO_COUNT,
-        dy,
-        h,
-        kind.none2,
-        ALL_VALID,
-        kind.none3,
-        out["b_y"],
-        out["W_hy"],
-        kind.none2,
-        W_hy,
-        kind.none3 if dh is None else dh,
-        here.empty(for_gradients(kind, O, H, 0), dtype),
-        kind.width,
-        kind.tiny,
-    )
+    work = here.empty(for_gradients(kind, O, H, 0), dtype)
+    dh_rows = kind.none3 if dh is None else dh
+    rows = dy.reshape(-1, O)
+    gradients(kind.functions, out["b_y"], out["W_hy"], kind.none2, dh_rows, W_hy, rows, h, kind.none3, work, kind.width)
     return dh, None, out, None
 
 
