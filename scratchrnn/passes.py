@@ -237,13 +237,14 @@ def loss_and_grads(
 
 
 def add_up(backend: Backend, vectors: Array, total: Array) -> None:
-    """total = Σ vectors (blocks, size), in the order of the blocks, piece by piece: a piece stays in the cache."""
+    """total = Σ vectors (blocks ≥ 2, size), in the order of the blocks, piece by piece: a piece stays in the cache."""
+    xp = namespace(total)
 
     def piece(start: int) -> None:
         stop = start + PIECE
-        total[start:stop] = vectors[0, start:stop]
-        for vector in vectors[1:]:
-            total[start:stop] += vector[start:stop]
+        part = xp.add(vectors[0, start:stop], vectors[1, start:stop], out=total[start:stop])
+        for vector in vectors[2:]:
+            part += vector[start:stop]
 
     backend.map(piece, range(0, total.size, PIECE))
 

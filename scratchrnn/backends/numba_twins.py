@@ -240,15 +240,20 @@ EXPONENTIAL = {
 
 
 def write_tanh(lanes: Lanes, x: ir.Value) -> ir.Value:
-    """tanh x = (e²ˣ − 1) / (e²ˣ + 1), to less than 3 units in the last place.
+    """tanh |x| = (e − 1) / (e + 1) with e = e²ˣ, and from ½ on 1 − 2 / (e + 1), with the sign of x.
 
-    Near 1 it is more exact than that, as it must be: 1 − h² magnifies what is wrong with h there.
+    The second form is exact but for its last rounding where tanh comes near 1, as it must be: 1 − h² magnifies what is
+    wrong with h there. Below ½ the first form is off by less than 3 units in the last place.
     """
     b = lanes.builder
     size = lanes.at_most(lanes.magnitude(x), 10.0 if lanes.size == 4 else 20.0)  # tanh has reached 1 before
     power, fraction = write_exp_minus_1(lanes, b.fadd(size, size))
     gained = lanes.multiply_add(power, fraction, b.fsub(power, lanes.constant(1.0)))  # e²ˣ − 1, accurate near 0
-    return lanes.call("copysign", [b.fdiv(gained, b.fadd(gained, lanes.constant(2.0))), x])
+    near = b.fcmp_ordered("<", size, lanes.constant(0.5))
+    above = b.select(near, gained, lanes.constant(-2.0))
+    quotient = b.fdiv(above, b.fadd(gained, lanes.constant(2.0)))
+    base = b.select(near, lanes.constant(0.0), lanes.constant(1.0))
+    return lanes.call("copysign", [b.fadd(base, quotient), x])
 
 
 def write_exp_minus_1(lanes: Lanes, y: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -285,7 +290,7 @@ exp: Any = intrinsic(_exp_code)
 
 # The product
 
-NOTHING, TANH, DERIVATIVE = 0, 1, 2  # epilogues
+NOTHING, TANH, RELU, TANH_DERIVATIVE, RELU_DERIVATIVE = range(5)  # epilogues
 
 
 class Product(NamedTuple):
@@ -307,7 +312,7 @@ class Product(NamedTuple):
     A2_step: ir.Value
     K2: ir.Value
     W2: ir.Value
-    epilogue: ir.Value  # NOTHING, TANH or DERIVATIVE; what follows is for the last
+    epilogue: ir.Value  # what follows is for the derivatives
     h: ir.Value  # h_t, rows h_row apart
     h_row: ir.Value
     squares: ir.Value  # float64, one per row: Σ of squares is added here (float64: of small entries, scaled up)
@@ -495,7 +500,12 @@ def finish(
     with b.if_then(b.icmp_signed("==", p.epilogue, number(TANH))):
         for r, v in places:
             b.store(write_tanh(lanes, b.load(total[r][v], typ=lanes.type)), total[r][v])
-    with b.if_then(b.icmp_signed("==", p.epilogue, number(DERIVATIVE))):
+    with b.if_then(b.icmp_signed("==", p.epilogue, number(RELU))):
+        zero = lanes.constant(0.0)
+        for r, v in places:
+            value = b.load(total[r][v], typ=lanes.type)
+            b.store(b.select(b.fcmp_ordered("<=", value, zero), zero, value), total[r][v])  # NaN stays
+    with b.if_then(b.icmp_signed(">=", p.epilogue, number(TANH_DERIVATIVE))):
         write_derivative(lanes, p, row, column, masks, total)
     for r, v in places:
         target = lanes.at(p.C, b.mul(row[r], p.C_row), column[v])
@@ -505,9 +515,13 @@ def finish(
 def write_derivative(
     lanes: Lanes, p: Product, row: list[Any], column: list[Any], masks: list[Any], total: list[list[Any]]
 ) -> None:
-    """∂L/∂a = ∂L/∂h ⊙ (1 − h²); small entries of ∂L/∂h are set to 0 and counted, its squares summed for the norm."""
+    """∂L/∂a = ∂L/∂h ⊙ (1 − h²), or for relu ⊙ (h > 0).
+
+    Small entries of ∂L/∂h are set to 0 and counted, its squares summed for the norm.
+    """
     b = lanes.builder
-    zero, tiny = lanes.constant(0.0), lanes.constant(float(np.finfo(f"f{lanes.size}").tiny))
+    is_relu = b.icmp_signed("==", p.epilogue, number(RELU_DERIVATIVE))
+    zero, one, tiny = (lanes.constant(c) for c in (0.0, 1.0, float(np.finfo(f"f{lanes.size}").tiny)))
     wide = Lanes(b, 8, lanes.count)
     scales = [1.0] if lanes.size == 4 else [SCALE_UP, SCALE_DOWN]
     sums, flushed = [], number(0)
@@ -529,7 +543,8 @@ def write_derivative(
                 squares[s] = wide.multiply_add(scaled, scaled, squares[s])
 
             h = lanes.load(lanes.at(p.h, b.mul(row[r], p.h_row), column[v]), masks[v])
-            slope = lanes.multiply_add(b.fneg(h), h, lanes.constant(1.0))
+            step = b.select(b.fcmp_ordered(">", h, zero), one, zero)
+            slope = b.select(is_relu, step, lanes.multiply_add(b.fneg(h), h, one))
             b.store(b.fmul(dh, slope), total[r][v])
         sums.append([wide_sum(wide, square) for square in squares])
         once = count if r == 0 else b.select(b.icmp_signed("!=", row[r], row[r - 1]), count, number(0))
@@ -898,6 +913,7 @@ def _states(
     valid: Array,
     work: Array,
     width: int,
+    activation: int,
 ) -> None:
     """h_t = tanh(W_xh · x_t + b_h + W_hh · h_{t−1}), one two-source product per step. h (T + 1, N, H): h[0] is given.
 
@@ -930,7 +946,7 @@ def _states(
             begin = (at(work, start), H)
         source = (first[0], first[1], 1, first[2], first[3])
         second = (at(h, t * N * H), H, 1, H, recurrent)
-        call(product, ((at(h, (t + 1) * N * H), H, N, H), begin, source, second, (TANH, 0, 0, 0, 0, 0)))
+        call(product, ((at(h, (t + 1) * N * H), H, N, H), begin, source, second, (activation, 0, 0, 0, 0, 0)))
         if valid.size:
             for n in range(N):
                 if not valid[t, n]:
@@ -950,12 +966,13 @@ def _through_time(
     valid: Array,
     work: Array,
     tiny: float,
+    derivative: int,
 ) -> None:
     """∂L/∂a_t for all t, from the last step to the first.
 
-    The scratch memory begins with ∂L/∂h_{T−1} (N·H,). carried (N·H,) is ∂L/∂h0 in the end, and on the way what rows that
-    are over hand back. da (≥ T·N·H,), dy (T·N·H,), h (T + 1, N, H), valid as in `_states`, flushed (T,) and norms (1 or
-    2, T, N), both 0 at first: norms takes the sums of squares of ∂L/∂h_t[n]. tiny is the smallest normal number.
+    The scratch memory begins with ∂L/∂h_{T−1} (N·H,). carried (N·H,) is ∂L/∂h0 in the end, and on the way what rows
+    that are over hand back. da (≥ T·N·H,), dy (T·N·H,), h (T + 1, N, H), valid as in `_states`, flushed (T,) and norms
+    (1 or 2, T, N), both 0 at first: norms takes the sums of squares of ∂L/∂h_t[n]. tiny is the smallest normal number.
     """
     product, pack = functions
     T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
@@ -973,7 +990,7 @@ def _through_time(
                     work[i] = dy[t * step + i] if valid[t + 1, n] else dy[t * step + i] + carried[i]
         source = (at(da, (t + 1) * step), H, 1, K, panels)
         sums = (at(norms, t * N), at(norms, ((norms.shape[0] - 1) * T + t) * N))
-        slope = (DERIVATIVE, at(h, (t + 1) * step), H, sums, at(flushed, t))
+        slope = (derivative, at(h, (t + 1) * step), H, sums, at(flushed, t))
         call(product, ((at(da, t * step), H, N, H), (begin, H), source, UNUSED, slope))
         if valid.size:
             for n in range(N):
@@ -1118,6 +1135,8 @@ adam_step = Kernel(_adam, **OPTIONS)
 
 # Twins
 
+ACTIVATION = {"tanh": TANH, "relu": RELU}
+DERIVATIVE = {"tanh": TANH_DERIVATIVE, "relu": RELU_DERIVATIVE}
 ALL_VALID = np.zeros((0, 0), dtype=bool)
 ALL_COUNT = np.zeros(0, dtype=bool)
 DOUBLE = np.dtype(np.float64)
@@ -1188,6 +1207,7 @@ def rnn_forward(
     *,
     lengths: Array | None = None,
     rng: np.random.Generator | None = None,
+    nonlinearity: str = "tanh",
 ) -> tuple[Array, Array, rnn.Trace]:
     """Twin of `layers.rnn.forward`."""
     W_xh, W_hh, b_h = ready(params["W_xh"]), ready(params["W_hh"]), ready(params["b_h"])
@@ -1202,7 +1222,7 @@ def rnn_forward(
     mask = ALL_VALID if valid is None else valid.reshape(T, N)
     dense, tokens = (x, NO_TOKENS) if x.ndim == 3 else (kind.none3, x)
     work = here.empty(for_states(kind, N, D, H), W_hh.dtype)
-    states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width)
+    states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width, ACTIVATION[nonlinearity])
     return h[1:], h[T], rnn.Trace(x, h, valid)
 
 
@@ -1213,6 +1233,7 @@ def rnn_backward(
     dstate: Array,
     *,
     inputs: bool = True,
+    nonlinearity: str = "tanh",
     out: Mapping[str, Array] | None = None,
 ) -> tuple[Array | None, Array, Mapping[str, Array], rnn.Flow]:
     """Twin of `layers.rnn.backward`. The gradients are written into the arrays of `out`, where it is given."""
@@ -1235,7 +1256,7 @@ def rnn_backward(
     np.add(dy[T - 1], dstate, out=work[: N * H].reshape(N, H))
     mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
     flat = da.reshape(-1), carried.reshape(-1), norms, flushed, ready(dy).reshape(-1)
-    through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny)
+    through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity])
     dense_x, dW_xh = (x, out["W_xh"]) if dense else (kind.none3, kind.none2)
     dx_rows = kind.none3 if dx is None else dx
     gradients(
