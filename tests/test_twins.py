@@ -24,8 +24,9 @@ TWINS = numba_twins.TWINS
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against the text in float64
 
-# (N, T, D, H, O): distinct; smallest; odd; more columns than a panel; more rows in the sums than a tile.
+# (N, T, D, H, O): distinct; smallest; odd; more columns than a panel; more rows in the sums than a tile; few rows in all.
 SHAPES = [(4, 7, 3, 6, 5), (1, 1, 1, 1, 1), (1, 9, 65, 33, 2), (3, 2, 5, 300, 7), (11, 25, 2, 9, 260), (5, 4, 9, 1, 3)]
+SHAPES += [(1, 2, 70, 41, 9), (3, 1, 5, 37, 4)]
 
 Case = tuple[str, tuple[Any, ...], dict[str, Any]]  # what it is, arguments, keyword arguments
 
@@ -293,6 +294,7 @@ def test_float32_over_several_batches() -> None:
 def test_tanh() -> None:
     """Within 3 units in the last place everywhere, and within 1.2 from 0.8 on, where 1 − h² magnifies what is wrong."""
     rng = np.random.default_rng(0)
+    dtype: Any
     for dtype in DTYPES:
         for low, high, units in ((-8, -0.1, 3.0), (-0.1, 2, 1.2)):
             a = (10 ** rng.uniform(low, high, (500, 64)) * rng.choice([-1, 1], (500, 64))).astype(dtype)

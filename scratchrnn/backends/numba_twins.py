@@ -288,6 +288,18 @@ def _exp_code(typing_context: Any, y: Any) -> Any:
 exp: Any = intrinsic(_exp_code)
 
 
+def _tanh_code(typing_context: Any, x: Any) -> Any:
+    """tanh x as the product's epilogue has it, of one number."""
+
+    def write(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return write_tanh(Lanes(builder, x.bitwidth // 8, 1), args[0])
+
+    return x(x), write
+
+
+tanh: Any = intrinsic(_tanh_code)
+
+
 # The product
 
 NOTHING, TANH, RELU, TANH_DERIVATIVE, RELU_DERIVATIVE = range(5)  # epilogues
@@ -954,6 +966,34 @@ def _states(
                         h[t + 1, n, j] = h[t, n, j]
 
 
+def _few_states(h: Array, x: Array, tokens: Array, W_xh: Array, W_hh: Array, b_h: Array, activation: int) -> None:
+    """`_states` for very few rows and steps, as a stream has them: packing would cost more than it saves."""
+    D, H = W_xh.shape[1], W_hh.shape[0]
+    for t in range(h.shape[0] - 1):
+        for n in range(h.shape[1]):
+            for j in range(H):
+                a = b_h[j]
+                if tokens.size:
+                    a += W_xh[j, tokens[t, n]]
+                else:
+                    for k in range(D):
+                        a += W_xh[j, k] * x[t, n, k]
+                for k in range(H):
+                    a += W_hh[j, k] * h[t, n, k]
+                h[t + 1, n, j] = tanh(a) if activation == TANH else a * 0 if a <= 0 else a
+
+
+def _few_outputs(y: Array, h: Array, W: Array, b: Array) -> None:
+    """`_outputs` for very few rows."""
+    for t in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            for j in range(W.shape[0]):
+                a = b[j]
+                for k in range(W.shape[1]):
+                    a += W[j, k] * h[t, n, k]
+                y[t, n, j] = a
+
+
 def _through_time(
     functions: Any,
     da: Array,
@@ -1120,7 +1160,9 @@ def _adam(
 addresses = Kernel(_addresses, **STRICT)
 scatter = Kernel(_scatter, **STRICT)
 states = Kernel(_states, **STRICT)
+few_states = Kernel(_few_states, **OPTIONS)
 outputs = Kernel(_outputs, **STRICT)
+few_outputs = Kernel(_few_outputs, **OPTIONS)
 through_time = Kernel(_through_time, **STRICT)
 gradients = Kernel(_gradients, **STRICT)
 mse_sum = Kernel(_mse, **OPTIONS)
@@ -1221,8 +1263,12 @@ def rnn_forward(
     valid = None if lengths is None else np.arange(T)[:, None, None] < lengths[:, None]
     mask = ALL_VALID if valid is None else valid.reshape(T, N)
     dense, tokens = (x, NO_TOKENS) if x.ndim == 3 else (kind.none3, x)
-    work = here.empty(for_states(kind, N, D, H), W_hh.dtype)
-    states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width, ACTIVATION[nonlinearity])
+    activation = ACTIVATION[nonlinearity]
+    if T * N < FEW and valid is None:
+        few_states(h, dense, tokens, W_xh, W_hh, b_h, activation)
+    else:
+        work = here.empty(for_states(kind, N, D, H), W_hh.dtype)
+        states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width, activation)
     return h[1:], h[T], rnn.Trace(x, h, valid)
 
 
@@ -1293,7 +1339,11 @@ def linear_forward(
     here = room()
     h = ready(h)
     y = here.empty((*h.shape[:2], O), dtype)
-    outputs(kind.functions, y, h, W_hy, ready(params["b_y"]), here.empty(for_outputs(kind, O, H), dtype))
+    b_y = ready(params["b_y"])
+    if y.size < FEW * O:
+        few_outputs(y, h, W_hy, b_y)
+    else:
+        outputs(kind.functions, y, h, W_hy, b_y, here.empty(for_outputs(kind, O, H), dtype))
     return y, None, linear.Trace(h)
 
 
