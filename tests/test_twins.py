@@ -24,7 +24,7 @@ TWINS = numba_twins.TWINS
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against the text in float64
 
-# (N, T, D, H, O): distinct; smallest; odd; more columns than a panel; more rows in the sums than a tile; few rows in all.
+# (N, T, D, H, O): distinct; smallest; odd; more columns than a panel; more rows in the sums than a tile; few rows.
 SHAPES = [(4, 7, 3, 6, 5), (1, 1, 1, 1, 1), (1, 9, 65, 33, 2), (3, 2, 5, 300, 7), (11, 25, 2, 9, 260), (5, 4, 9, 1, 3)]
 SHAPES += [(1, 2, 70, 41, 9), (3, 1, 5, 37, 4)]
 
