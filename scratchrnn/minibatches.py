@@ -91,14 +91,13 @@ class Rows:
         steps = self._steps if isinstance(self._steps, str) or self._steps.ndim == 1 else self._steps[rows]
         lengths = None if self._lengths is None else self._lengths[rows]
         count = len(rows) * self._count_per_row if self._counts is None else int(self._counts[rows].sum())
-        at = self._backend.asarray(rows)
-        x = self._take("x", self._x, at, axis=1).swapaxes(0, 1)
-        return Minibatch(x, self._take("target", self._target, at, axis=0), steps, lengths, count)
+        x = self._take("x", self._x, rows, axis=1).swapaxes(0, 1)
+        return Minibatch(x, self._take("target", self._target, rows, axis=0), steps, lengths, count)
 
-    def _take(self, name: str, array: Any, rows: Any, axis: int) -> Any:
+    def _take(self, name: str, array: Any, rows: np.ndarray, axis: int) -> Any:
         """Some rows of an array, in memory that the next minibatch of this size has again."""
         if namespace(array) is not np:
-            return array[(slice(None),) * axis + (rows,)]  # CuPy keeps what it has freed
+            return array[(slice(None),) * axis + (self._backend.asarray(rows),)]  # CuPy keeps what it has freed
         key = name, len(rows)
         if key not in self._kept:
             self._kept[key] = array.take(rows, axis=axis)

@@ -25,7 +25,7 @@ from .minibatches import Minibatch, Rows, mean_loss, validation_rows
 from .model import LossAndGrads, SequenceModel
 from .optimizers import Adam, Moments, Optimizer, subtract
 
-# Norms whose square is finite
+# Norms below this have finite squares.
 LARGE = {np.dtype(dtype): float(np.finfo(dtype).max) ** 0.5 for dtype in (np.float32, np.float64)}
 
 
@@ -134,14 +134,13 @@ def _update(
     if clip_value is not None:
         clipped |= clip_by_value(grad, clip_value)
 
-    with backend.room():
-        delta = backend.empty(vector.shape, vector.dtype)
-        history.optimizer.step(delta, grad, history.moments, update, backend)
-        if not (_are_finite(history.moments, norm) and backend.twin(subtract)(vector, delta)):
-            history.moments = {}  # spoiled: nothing can go on from them
-            names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
-            what = f"the step of {names[0]} is not finite" if names else f"the squared gradient overflows {model.dtype}"
-            raise NonFiniteError(what, names[0] if names else "grads", None, history, update)
+    delta = grad  # the step takes the place of the gradient
+    history.optimizer.step(delta, grad, history.moments, update, backend)
+    if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
+        history.moments = {}  # spoiled: nothing can go on from them
+        names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
+        what = f"the step of {names[0]} is not finite" if names else f"the squared gradient overflows {model.dtype}"
+        raise NonFiniteError(what, names[0] if names else "grads", None, history, update)
 
     history.grad_norm.append(norm)
     history.clipped.append(clipped)
@@ -150,9 +149,9 @@ def _update(
     return loss
 
 
-def _are_finite(moments: Moments, norm: float) -> bool:
-    """Whether averages are still good after a gradient of that norm: squares may overflow where it does not itself."""
-    return all(norm < LARGE[m.dtype] or bool(namespace(m).isfinite(m).all()) for m in moments.values())
+def _are_finite(moments: Moments) -> bool:
+    """Whether averages are still good. Those of squares overflow where the gradient's norm does not itself."""
+    return all(bool(namespace(m).isfinite(m).all()) for m in moments.values())
 
 
 def _diagnosis(model: SequenceModel, batch: Minibatch, result: LossAndGrads) -> tuple[str, str, int | None]:

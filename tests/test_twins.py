@@ -15,7 +15,7 @@ from helpers import all_grads, difference, make_batch, set_radius
 
 import scratchrnn as sr
 from scratchrnn import losses, optimizers
-from scratchrnn.backends import numba_backend, numba_twins
+from scratchrnn.backends import numba_backend, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
 from scratchrnn.gradients import clip
 from scratchrnn.layers import linear, rnn
@@ -150,11 +150,8 @@ def optimizer_cases(optimizer: Any) -> Callable[[Arrays], Iterator[Case]]:
         for size in (1, 7, 100):
             moments = {name: np.abs(new(size)) for name in optimizer.init(np.zeros(size))}
             for step in (1, 2, 1000):
-                yield (
-                    f"{size} step {step}",
-                    (np.full(size, np.nan, new.dtype), new(size), moments, step),
-                    vars(optimizer),
-                )
+                grad = new(size)
+                yield f"{size} step {step}", (np.full(size, np.nan, new.dtype), grad, moments, step), vars(optimizer)
 
     return cases
 
@@ -226,6 +223,21 @@ def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.
             result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
         assert_same(result["twin"], result["text"], result["exact"], TOLERANCE[dtype], name)
         assert_same(call["twin"], call["text"], call["exact"], TOLERANCE[dtype], f"arguments after {name}")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [optimizers.SGD(), optimizers.SGD(momentum=0.7), optimizers.Adagrad(), optimizers.RMSProp(), optimizers.Adam()],
+    ids=str,
+)
+def test_a_step_may_take_the_place_of_the_gradient(optimizer: Any, backend: str) -> None:
+    new = Arrays(DTYPES[1])
+    grad, moments = new(100), {name: np.abs(new(100)) for name in optimizer.init(np.zeros(100))}
+    delta, in_place = np.full(100, np.nan), grad.copy()
+    optimizer.step(delta, grad, {name: m.copy() for name, m in moments.items()}, 3, resolve(backend))
+    optimizer.step(in_place, in_place, moments, 3, resolve(backend))
+    assert np.isfinite(delta).all() and np.array_equal(delta, in_place)
 
 
 # The whole model.

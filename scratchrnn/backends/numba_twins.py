@@ -1123,38 +1123,37 @@ def _subtract(vector: Array, delta: Array, largest: float) -> bool:
     return finite
 
 
-def _momentum(delta: Array, grad: Array, m: Array, momentum: float, rate: float) -> None:
-    """m ← μ·m + g;  δ = η·m."""
-    for i in range(grad.size):
-        m[i] = momentum * m[i] + grad[i]
-        delta[i] = rate * m[i]
+# The steps of the optimizers take the place of the gradient in its own array: with an array each, a loop would have to
+# be sure that they do not overlap before it may run in vectors. Numbers come in float64 and are rounded here.
 
 
-def _rescaled(delta: Array, grad: Array, v: Array, keep: float, add: float, rate: float, eps: float) -> None:
-    """v ← keep · v + add · g²;  δ = η·g / (√v + ε)."""
-    for i in range(grad.size):
-        v[i] = keep * v[i] + add * (grad[i] * grad[i])
-        delta[i] = rate * grad[i] / (np.sqrt(v[i]) + eps)
+def _momentum(g: Array, m: Array, momentum: float, rate: float) -> None:
+    """m ← μ·m + g;  g ← η·m."""
+    F = g.dtype.type
+    momentum, rate = F(momentum), F(rate)
+    for i in range(g.size):
+        m[i] = momentum * m[i] + g[i]
+        g[i] = rate * m[i]
 
 
-def _adam(
-    delta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    keep_m: float,
-    add_m: float,
-    keep_v: float,
-    add_v: float,
-    rate: float,
-    correction: float,
-    eps: float,
-) -> None:
-    """m ← keep · m + add · g;  v likewise with g²;  δ = η·m / (√(v / correction) + ε)."""
-    for i in range(grad.size):
-        m[i] = keep_m * m[i] + add_m * grad[i]
-        v[i] = keep_v * v[i] + add_v * (grad[i] * grad[i])
-        delta[i] = rate * m[i] / (np.sqrt(v[i] / correction) + eps)
+def _rescaled(g: Array, v: Array, keep: float, add: float, rate: float, eps: float) -> None:
+    """v ← keep · v + add · g²;  g ← η·g / (√v + ε)."""
+    F = g.dtype.type
+    keep, add, rate, eps = F(keep), F(add), F(rate), F(eps)
+    for i in range(g.size):
+        v[i] = keep * v[i] + add * (g[i] * g[i])
+        g[i] = rate * g[i] / (np.sqrt(v[i]) + eps)
+
+
+def _adam(g: Array, m: Array, v: Array, beta1: float, beta2: float, rate: float, correction: float, eps: float) -> None:
+    """m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²;  g ← η·m / (√(v / correction) + ε)."""
+    F = g.dtype.type
+    keep_m, add_m, keep_v, add_v = F(beta1), F(1 - beta1), F(beta2), F(1 - beta2)
+    rate, correction, eps = F(rate), F(correction), F(eps)
+    for i in range(g.size):
+        m[i] = keep_m * m[i] + add_m * g[i]
+        v[i] = keep_v * v[i] + add_v * (g[i] * g[i])
+        g[i] = rate * m[i] / (np.sqrt(v[i] / correction) + eps)
 
 
 addresses = Kernel(_addresses, **STRICT)
@@ -1411,31 +1410,35 @@ def subtract(vector: Array, delta: Array) -> bool:
     return subtract_step(vector, delta, of_dtype(delta.dtype).largest)
 
 
+def in_place(delta: Array, grad: Array) -> Array:
+    """delta, filled with the gradient that the step will replace."""
+    if delta is not grad:
+        delta[...] = grad
+    return delta
+
+
 def sgd(
     delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, momentum: float
 ) -> None:
     """Twin of `optimizers.sgd`."""
-    F = grad.dtype.type
     if momentum:
-        momentum_step(delta, ready(grad), moments["m"], F(momentum), F(learning_rate))
+        momentum_step(in_place(delta, grad), moments["m"], momentum, learning_rate)
     else:
-        np.multiply(grad, F(learning_rate), out=delta)
+        np.multiply(grad, grad.dtype.type(learning_rate), out=delta)
 
 
 def adagrad(
     delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, eps: float
 ) -> None:
     """Twin of `optimizers.adagrad`."""
-    F = grad.dtype.type
-    rescaled_step(delta, ready(grad), moments["v"], F(1), F(1), F(learning_rate), F(eps))
+    rescaled_step(in_place(delta, grad), moments["v"], 1.0, 1.0, learning_rate, eps)
 
 
 def rmsprop(
     delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, decay: float, eps: float
 ) -> None:
     """Twin of `optimizers.rmsprop`."""
-    F = grad.dtype.type
-    rescaled_step(delta, ready(grad), moments["v"], F(decay), F(1 - decay), F(learning_rate), F(eps))
+    rescaled_step(in_place(delta, grad), moments["v"], decay, 1 - decay, learning_rate, eps)
 
 
 def adam(
@@ -1449,10 +1452,8 @@ def adam(
     eps: float,
 ) -> None:
     """Twin of `optimizers.adam`."""
-    F = grad.dtype.type
     rate, correction = learning_rate / (1 - beta1**step), 1 - beta2**step
-    decays = F(beta1), F(1 - beta1), F(beta2), F(1 - beta2)
-    adam_step(delta, ready(grad), moments["m"], moments["v"], *decays, F(rate), F(correction), F(eps))
+    adam_step(in_place(delta, grad), moments["m"], moments["v"], beta1, beta2, rate, correction, eps)
 
 
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
