@@ -21,7 +21,7 @@ from scratchrnn.gradients import clip
 from scratchrnn.layers import linear, rnn
 
 TWINS = numba_twins.TWINS
-DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
+DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against the text in float64
 
 # (N, T, D, H, O): distinct; smallest; odd; more columns than a panel; more rows in the sums than a tile; few rows.
@@ -306,7 +306,6 @@ def test_float32_over_several_batches() -> None:
 def test_tanh() -> None:
     """Within 3 units in the last place everywhere, and within 1.2 from 0.8 on, where 1 − h² magnifies what is wrong."""
     rng = np.random.default_rng(0)
-    dtype: Any
     for dtype in DTYPES:
         for low, high, units in ((-8, -0.1, 3.0), (-0.1, 2, 1.2)):
             a = (10 ** rng.uniform(low, high, (500, 64)) * rng.choice([-1, 1], (500, 64))).astype(dtype)
