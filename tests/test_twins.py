@@ -225,6 +225,25 @@ def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.
         assert_same(call["twin"], call["text"], call["exact"], TOLERANCE[dtype], f"arguments after {name}")
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("text", [rnn.forward, rnn.backward, linear.forward, linear.backward], ids=str)
+def test_long_work_is_done_in_parts(text: Callable[..., Any], dtype: np.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that Ctrl-C never waits long: the same to the last bit, however small the parts."""
+    whole = [TWINS[text](*args, **options) for _, args, options in CASES[text](Arrays(dtype))]
+    parts = []
+    spans = numba_twins.spans
+
+    def recorded(*of: int) -> Any:
+        parts.append(spans(*of))
+        return parts[-1]
+
+    monkeypatch.setattr(numba_twins, "PATIENCE", 1)
+    monkeypatch.setattr(numba_twins, "spans", recorded)
+    for expected, (name, args, options) in zip(whole, CASES[text](Arrays(dtype)), strict=True):
+        assert_same(TWINS[text](*args, **options), expected, expected, 0.0, name)
+    assert max(map(len, parts)) >= 2
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize(
     "optimizer",

@@ -95,6 +95,7 @@ NARROW = 8  # columns, below which a sum of outer products is taken transposed
 FEW = 4  # fewer rows than this are taken one by one
 DEPTH = 256  # terms of a long sum in use at a time
 BLOCK = 64  # rows in use at a time
+PATIENCE = 1 << 31  # multiplications in one call of a kernel, which Ctrl-C waits for: half a second on a slow processor
 
 
 # Writing LLVM IR
@@ -806,14 +807,14 @@ def _addresses(like: Array) -> tuple[int, int]:
 
 
 @helper
-def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Any, bias: int, work: Array) -> None:
+def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Any, bias: int, panels: int, size: int) -> None:
     """C = A · W, plus a bias where there is one (else 0). A (M, K) and C (M, J) are contiguous.
 
-    W is a tuple: J, and the address of W (K, J) with the distances from row to row and from column to column.
+    W is a tuple: J, and the address of W (K, J) with the distances from row to row and from column to column. A number
+    has `size` bytes.
     """
     product, pack = functions
     J, weights, row, step = W
-    size, panels = work.itemsize, at(work, 0)
     call(pack, (panels, weights, row, step, K, J))
     for i in range(0, M, BLOCK):
         source = (A + i * K * size, K, 1, K, panels)
@@ -857,8 +858,12 @@ def _gradients(
     x: Array,
     work: Array,
     width: int,
+    begin: int,
+    end: int,
 ) -> None:
     """db = Σ ∂L/∂a, dW = Σ ∂L/∂a · hᵀ, dW_xh = Σ ∂L/∂a · xᵀ over all rows of all steps, and dx = Wᵀ · ∂L/∂a for each.
+
+    One call does rows begin … end − 1 of K, and adds to what calls for earlier ones left in db, dW, dW_xh and work.
 
     da (K, M), db (M,), dW (M, J1), dW_xh (M, J2), dx (K, J), W (M, J); dW_xh and x, or dx, may be empty. h and x have
     K rows or more. A block of rows of da is packed once and serves all three sums; db is a row of ones times it.
@@ -869,11 +874,12 @@ def _gradients(
     columns = (M + width - 1) // width * width
     turned1, turned2, free = width, width + NARROW * columns, width + 2 * NARROW * columns
     of_A, of_B, shape = at(work, free), at(work, free + DEPTH * columns), (width, size)
+    panels = free  # of W, once the sums are done
     to1 = at(work, turned1) if J1 < NARROW else at(dW, 0)
     to2 = at(work, turned2) if J2 < NARROW else at(dW_xh, 0)
     work[0] = 1
-    for k in range(0, K, DEPTH):
-        depth = min(DEPTH, K - k)
+    for k in range(begin, end, DEPTH):
+        depth = min(DEPTH, end - k)
         V = at(da, k * M)
         if M != width:  # else A is its own panel
             call(pack, (of_A, V, M, 1, depth, M))
@@ -883,16 +889,20 @@ def _gradients(
         _add_outer(functions, to1, V, M, at(h, k * J1), J1, depth, k == 0, of_B, shape)
         if J2:
             _add_outer(functions, to2, V, M, at(x, k * J2), J2, depth, k == 0, of_B, shape)
-    for i in range(M):
-        if J1 < NARROW:
-            for j in range(J1):
-                dW[i, j] = work[turned1 + j * M + i]
-        if J2 < NARROW:
-            for j in range(J2):
-                dW_xh[i, j] = work[turned2 + j * M + i]
+    if end == K:
+        for i in range(M):
+            if J1 < NARROW:
+                for j in range(J1):
+                    dW[i, j] = work[turned1 + j * M + i]
+            if J2 < NARROW:
+                for j in range(J2):
+                    dW_xh[i, j] = work[turned2 + j * M + i]
     if dx.size:
         J = W.shape[1]
-        _rows(functions, at(dx, 0), at(da, 0), K, M, (J, at(W, 0), J, np.int64(1)), np.int64(0), work)
+        of_W = (J, at(W, 0), J, np.int64(1))
+        _rows(
+            functions, at(dx, begin * J), at(da, begin * M), end - begin, M, of_W, np.int64(0), at(work, panels), size
+        )
 
 
 def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
@@ -907,11 +917,13 @@ def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
                 columns[d, j] += rows[i + j]
 
 
-def _outputs(functions: Any, y: Array, h: Array, W: Array, b: Array, work: Array) -> None:
-    """y = h · Wᵀ + b for every row of every step. y (T, N, O), h (T, N, H)."""
+def _outputs(functions: Any, y: Array, h: Array, W: Array, b: Array, work: Array, begin: int, end: int) -> None:
+    """y = h · Wᵀ + b for rows begin … end − 1 of all steps. y (T, N, O), h (T, N, H)."""
     O, H = W.shape
     of_W = (O, at(W, 0), np.int64(1), H)
-    _rows(functions, at(y, 0), at(h, 0), h.shape[0] * h.shape[1], H, of_W, at(b, 0), work)
+    _rows(
+        functions, at(y, begin * O), at(h, begin * H), end - begin, H, of_W, at(b, 0), at(work, 0), np.int64(y.itemsize)
+    )
 
 
 def _states(
@@ -926,13 +938,17 @@ def _states(
     work: Array,
     width: int,
     activation: int,
+    begin: int,
+    end: int,
 ) -> None:
-    """h_t = tanh(W_xh · x_t + b_h + W_hh · h_{t−1}), one two-source product per step. h (T + 1, N, H): h[0] is given.
+    """h_t = tanh(W_xh · x_t + b_h + W_hh · h_{t−1}) for t = begin … end − 1, one two-source product per step.
+
+    h (T + 1, N, H): the state before is given.
 
     x (T, N, D) is empty where tokens (T, N) are given, and the other way round; valid (T, N), or empty.
     """
     product, pack = functions
-    T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
+    N, H = h.shape[1], h.shape[2]
     D = W_xh.shape[1]
     columns = (H + width - 1) // width * width
     recurrent, projection, start = at(work, 0), at(work, columns * H), columns * H
@@ -941,24 +957,25 @@ def _states(
         call(pack, (projection, at(W_xh, 0), 1, D, D, H))
     ahead = N < FEW and not tokens.size
     if ahead:  # so few rows are best served with W_hh alone in the first-level cache
-        source = (at(x, 0), D, 1, D, projection)
-        call(product, ((at(h, N * H), H, T * N, H), (at(b_h, 0), 0), source, UNUSED, PLAIN))
-    for t in range(T):
+        source = (at(x, begin * N * D), D, 1, D, projection)
+        rows = (end - begin) * N
+        call(product, ((at(h, (begin + 1) * N * H), H, rows, H), (at(b_h, 0), 0), source, UNUSED, PLAIN))
+    for t in range(begin, end):
         first = (at(x, t * N * D), D, D, projection)
-        begin = (at(b_h, 0), 0)
+        start_from = (at(b_h, 0), 0)
         if ahead:
             first = (0, 0, 0, 0)
-            begin = (at(h, (t + 1) * N * H), H)
+            start_from = (at(h, (t + 1) * N * H), H)
         if tokens.size:
             for n in range(N):
                 token = tokens[t, n]
                 for j in range(H):
                     work[start + n * H + j] = W_xh[j, token] + b_h[j]
             first = (0, 0, 0, 0)
-            begin = (at(work, start), H)
+            start_from = (at(work, start), H)
         source = (first[0], first[1], 1, first[2], first[3])
         second = (at(h, t * N * H), H, 1, H, recurrent)
-        call(product, ((at(h, (t + 1) * N * H), H, N, H), begin, source, second, (activation, 0, 0, 0, 0, 0)))
+        call(product, ((at(h, (t + 1) * N * H), H, N, H), start_from, source, second, (activation, 0, 0, 0, 0, 0)))
         if valid.size:
             for n in range(N):
                 if not valid[t, n]:
@@ -1007,21 +1024,24 @@ def _through_time(
     work: Array,
     tiny: float,
     derivative: int,
+    first: int,
+    end: int,
 ) -> None:
-    """∂L/∂a_t for all t, from the last step to the first.
+    """∂L/∂a_t for t = end − 1 … first.
 
-    The scratch memory begins with ∂L/∂h_{T−1} (N·H,). carried (N·H,) is ∂L/∂h0 in the end, and on the way what rows
-    that are over hand back. da (≥ T·N·H,), dy (T·N·H,), h (T + 1, N, H), valid as in `_states`, flushed (T,) and norms
-    (1 or 2, T, N), both 0 at first: norms takes the sums of squares of ∂L/∂h_t[n]. tiny is the smallest normal number.
+    The scratch memory begins with ∂L/∂h_{end−1} (N·H,). carried (N·H,) is in the end what step `first` hands back to
+    the one before, and on the way what rows that are over hand back. da (≥ T·N·H,), dy (T·N·H,), h (T + 1, N, H), valid
+    as in `_states`, flushed (T,) and norms (1 or 2, T, N), both 0 at first: norms takes the sums of squares of
+    ∂L/∂h_t[n]. tiny is the smallest normal number.
     """
     product, pack = functions
     T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
     step = N * H
     start, panels = at(work, 0), at(work, step)
     call(pack, (panels, at(W_hh, 0), H, 1, H, H))
-    for t in range(T - 1, -1, -1):
+    for t in range(end - 1, first - 1, -1):
         begin, K = at(dy, t * step), H
-        if t == T - 1:  # what is handed back is given, not a product
+        if t == end - 1:  # what is handed back is given, not a product
             begin, K = start, 0
         elif valid.size:  # so it is for rows that end here
             begin = start
@@ -1039,9 +1059,9 @@ def _through_time(
                         carried[i] = work[i] if abs(work[i]) >= tiny or work[i] != work[i] else work[i] * 0
                         da[t * step + i] = 0
     for n in range(N):
-        if not valid.size or valid[0, n]:
+        if not valid.size or valid[first, n]:
             rows = N if not valid.size else 1
-            source = (at(da, n * H), H, 1, H, panels)
+            source = (at(da, first * step + n * H), H, 1, H, panels)
             call(product, ((at(carried, n * H), H, rows, H), (0, 0), source, UNUSED, PLAIN))
             if not valid.size:
                 break
@@ -1227,8 +1247,14 @@ def for_outputs(kind: Dtype, O: int, H: int) -> tuple[int]:
 def for_gradients(kind: Dtype, M: int, J: int, N: int) -> tuple[int]:
     """Entries that `_back` needs for M outputs and at most J inputs; N rows through time, or N = 0."""
     through_time = (N + kind.columns(M)) * M if N else 0
-    sums = kind.width + kind.columns(M) * (2 * NARROW + DEPTH) + kind.columns(J) * DEPTH
-    return (max(through_time, sums, kind.columns(J) * M),)
+    kept = kind.width + 2 * NARROW * kind.columns(M)
+    return (max(through_time, kept + (kind.columns(M) + kind.columns(J)) * DEPTH, kept + kind.columns(J) * M),)
+
+
+def spans(count: int, work: int, step: int = 1) -> list[tuple[int, int]]:
+    """range(count) in parts (begin, end) that take no longer than PATIENCE; work: multiplications for one of them."""
+    span = max(1, PATIENCE // (work * step)) * step
+    return [(0, count)] if span >= count else [(i, min(i + span, count)) for i in range(0, count, span)]
 
 
 def ready(a: Array) -> Array:
@@ -1267,7 +1293,8 @@ def rnn_forward(
         few_states(h, dense, tokens, W_xh, W_hh, b_h, activation)
     else:
         work = here.empty(for_states(kind, N, D, H), W_hh.dtype)
-        states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width, activation)
+        for begin, end in spans(T, N * H * (H + D)):
+            states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width, activation, begin, end)
     return h[1:], h[T], rnn.Trace(x, h, valid)
 
 
@@ -1298,15 +1325,16 @@ def rnn_backward(
     dx = here.empty(x.shape, dtype) if inputs and dense else None
     da = here.empty((T, N, H), dtype)
     work = here.empty(for_gradients(kind, H, max(D, H), N), dtype)
-    np.add(dy[T - 1], dstate, out=work[: N * H].reshape(N, H))
     mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
     flat = da.reshape(-1), carried.reshape(-1), norms, flushed, ready(dy).reshape(-1)
-    through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity])
+    for first, end in reversed(spans(T, N * H * H)):
+        np.add(dy[end - 1], dstate if end == T else carried, out=work[: N * H].reshape(N, H))
+        through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity], first, end)
     dense_x, dW_xh = (x, out["W_xh"]) if dense else (kind.none3, kind.none2)
-    dx_rows = kind.none3 if dx is None else dx
-    gradients(
-        kind.functions, out["b_h"], out["W_hh"], dW_xh, dx_rows, W_xh, da.reshape(-1, H), h, dense_x, work, kind.width
-    )
+    given = da.reshape(-1, H), h, dense_x
+    results = out["b_h"], out["W_hh"], dW_xh, kind.none3 if dx is None else dx
+    for span in spans(T * N, H * (H + 2 * D), DEPTH):
+        gradients(kind.functions, *results, W_xh, *given, work, kind.width, *span)
     if not dense:
         columns = here.empty((D, H), dtype)
         scatter(columns, x, da.reshape(-1))
@@ -1342,7 +1370,9 @@ def linear_forward(
     if y.size < FEW * O:
         few_outputs(y, h, W_hy, b_y)
     else:
-        outputs(kind.functions, y, h, W_hy, b_y, here.empty(for_outputs(kind, O, H), dtype))
+        work = here.empty(for_outputs(kind, O, H), dtype)
+        for span in spans(h.shape[0] * h.shape[1], O * H):
+            outputs(kind.functions, y, h, W_hy, b_y, work, *span)
     return y, None, linear.Trace(h)
 
 
@@ -1365,9 +1395,10 @@ def linear_backward(
         out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
     dh = here.empty(h.shape, dtype) if inputs else None
     work = here.empty(for_gradients(kind, O, H, 0), dtype)
-    dh_rows = kind.none3 if dh is None else dh
-    rows = dy.reshape(-1, O)
-    gradients(kind.functions, out["b_y"], out["W_hy"], kind.none2, dh_rows, W_hy, rows, h, kind.none3, work, kind.width)
+    given = dy.reshape(-1, O), h, kind.none3
+    results = out["b_y"], out["W_hy"], kind.none2, kind.none3 if dh is None else dh
+    for span in spans(len(given[0]), 2 * O * H, DEPTH):
+        gradients(kind.functions, *results, W_hy, *given, work, kind.width, *span)
     return dh, None, out, None
 
 
