@@ -191,17 +191,21 @@ def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str
             assert np.array_equal(actual, text, equal_nan=True), where
 
 
+def assert_twin(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:
+    """The twin computes in a dtype what its text does in float64: results, and what arguments hold afterwards."""
+    call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
+    call["exact"] = (converted(args, np.float64), converted(options, np.float64))
+    with np.errstate(all="ignore"):
+        result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
+    assert_same(result["twin"], result["text"], result["exact"], tolerance, where)
+    assert_same(call["twin"], call["text"], call["exact"], tolerance, f"arguments after {where}")
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("text", TWINS, ids=lambda text: f"{text.__module__.rpartition('.')[2]}.{text.__name__}")
 def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.dtype) -> None:
-    """Results, and what arguments hold afterwards; the reference is the text in float64."""
     for name, args, options in CASES[text](Arrays(dtype)):
-        call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
-        call["exact"] = (converted(args, np.float64), converted(options, np.float64))
-        with np.errstate(all="ignore"):
-            result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
-        assert_same(result["twin"], result["text"], result["exact"], TOLERANCE[dtype], name)
-        assert_same(call["twin"], call["text"], call["exact"], TOLERANCE[dtype], f"arguments after {name}")
+        assert_twin(text, args, options, dtype, TOLERANCE[dtype], name)
 
 
 # The whole model.
