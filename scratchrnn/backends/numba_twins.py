@@ -54,7 +54,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -685,7 +686,9 @@ class Kernel:
     """A compiled kernel whose cache on disk may fail at no more cost than a warning.
 
     Numba finds out at decoration that there is no place for a cache, and at the first call that a cached file cannot be
-    read or written; neither is a reason not to compute.
+    read or written; neither is a reason not to compute. And it writes an index that is up to date before the code that
+    goes with it: where the second fails, or another process looks in between, the index names the file of the old code,
+    which would pass for new. So old code is removed first.
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
@@ -696,6 +699,8 @@ class Kernel:
         except RuntimeError as error:
             _warn_uncached(error)
             self._compiled = njit(**options)(function)
+        else:
+            _remove_from_cache(self._compiled, unless_current=True)
 
     def __call__(self, *args: Any) -> Any:
         try:
@@ -705,11 +710,24 @@ class Kernel:
 
     def _again(self, error: Exception, args: tuple[Any, ...]) -> Any:
         _warn_uncached(error)
+        _remove_from_cache(self._compiled)
         try:
             return self._compiled(*args)  # compiled by now, where only the writing failed
         except Exception:
             self._compiled = njit(**self._options)(self._function)
             return self._compiled(*args)
+
+
+def _remove_from_cache(compiled: Any, unless_current: bool = False) -> None:
+    """Remove the files that Numba's cache keeps for a kernel, unless they can be read and come from this very text."""
+    with suppress(Exception):  # of Numba's own, or of the file system: what matters shows up at the first call
+        files = compiled._cache._cache_file
+        with suppress(Exception):
+            if unless_current and files._load_index():
+                return
+        index = Path(files._index_path)
+        for file in [index, *index.parent.glob(f"{index.stem}.*.nbc")]:
+            file.unlink(missing_ok=True)
 
 
 _warned = False
@@ -722,7 +740,7 @@ def _warn_uncached(error: Exception) -> None:
         _warned = True
         warnings.warn(
             f"the cache of compiled kernels does not work ({type(error).__name__}: {error}); "
-            "scratchrnn compiles them anew in each process. NUMBA_CACHE_DIR names another place for it.",
+            "scratchrnn compiles them anew. If this comes back, NUMBA_CACHE_DIR can name another place for the cache.",
             RuntimeWarning,
             stacklevel=2,
         )
