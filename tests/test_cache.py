@@ -270,6 +270,15 @@ def test_full_and_out_of_date(tiny: Tiny) -> None:
     assert not tiny.child().run().warnings
 
 
+def test_out_of_date_and_killed(tiny: Tiny) -> None:
+    """As above, by a process that ends between the two."""
+    tiny.edit("a.sum() * 2", 6)
+    end = "import os; from numba.core import caching; caching.IndexDataCacheFile._save_data = lambda *_: os._exit(3)"
+    with tiny.child(between=end).start() as process:
+        assert process.wait(timeout=120) == 3
+    assert not tiny.child().run().warnings
+
+
 # Not there, or not to be written to.
 
 # Root may write anywhere; without its capabilities it may not.
