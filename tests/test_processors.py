@@ -1,4 +1,4 @@
-"""The kernels as other processors get them: older ones imitated on this one, and 64-bit Arm as far as a compiler shows.
+"""The kernels as other processors get them: older ones imitated on this one, and 64-bit Arm in an emulator.
 
 NUMBA_CPU_NAME makes Numba compile for another processor than the one it runs on; "haswell" stands for AVX2 without
 AVX-512, "generic" for the least that any x86-64 or 64-bit Arm has. Each imitation is a child process with a cache of
@@ -7,12 +7,14 @@ its own, because a process has one width of register throughout.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from llvmlite import binding, ir
 from shape_cases import Case, check_network, check_twins
@@ -126,49 +128,50 @@ def test_generic_in_full(tmp_path: Path) -> None:
     assert imitate(tmp_path, ["float32", "float64"], NUMBA_CPU_NAME="generic")[0] == 16
 
 
-# 64-bit Arm, which is not here to run.
+# 64-bit Arm, which is not here: its code is looked at, and run in an emulator.
 
 ARM = "aarch64-unknown-linux-gnu"
+SCALED = numba_twins.SCALE_DOWN**2  # what the squares of float64 numbers are multiplied by in the sum of large ones
 
 
-def arm_target() -> binding.Target:
-    """LLVM's compiler for 64-bit Arm, where llvmlite has it."""
+@pytest.fixture
+def arm_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arm's registers: 32, of 16 bytes."""
+    monkeypatch.setattr(numba_twins, "LANE_BYTES", 16)
+    monkeypatch.setattr(numba_twins, "ROWS", 8)
+
+
+def compile_for_arm(size: int) -> tuple[bytes, str]:
+    """Product and packing for numbers of that many bytes: an object file, and the same as assembly text."""
     try:
         binding.initialize_all_targets()
         binding.initialize_all_asmprinters()
-        return binding.Target.from_triple(ARM)
+        target = binding.Target.from_triple(ARM)
     except RuntimeError as error:
         pytest.skip(f"this llvmlite cannot compile for 64-bit Arm: {error}")
-
-
-@pytest.mark.parametrize("size", [4, 8])
-def test_product_and_packing_compile_for_64_bit_arm(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With Arm's registers, 32 of 16 bytes, they become machine code whose sums run in vector multiply-adds.
-
-    It is not run. What is shown: LLVM can translate all that is written; a tile keeps its sums in registers; and no
-    function is called that is not among those written.
-    """
-    target = arm_target()
-    monkeypatch.setattr(numba_twins, "LANE_BYTES", 16)
-    monkeypatch.setattr(numba_twins, "ROWS", 8)
     module = ir.Module()
     module.triple = ARM
     for write in (numba_twins.write_product, numba_twins.write_pack):
         write(module, size).linkage = "external"  # else nobody needs them
     compiled = binding.parse_assembly(str(module))
     compiled.verify()
-    machine = target.create_target_machine(cpu="generic", opt=3, reloc="pic")
-    options = binding.create_pipeline_tuning_options(speed_level=3)
-    passes = binding.create_pass_builder(machine, options)
+    machine = target.create_target_machine(cpu="generic", opt=3, reloc="static", codemodel="small")
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
     passes.getModulePassManager().run(compiled, passes)
+    return machine.emit_object(compiled), machine.emit_assembly(compiled)
 
-    elf = machine.emit_object(compiled)
+
+@pytest.mark.usefixtures("arm_lanes")
+@pytest.mark.parametrize("size", [4, 8])
+def test_product_and_packing_compile_for_64_bit_arm(size: int) -> None:
+    """All that is written can be translated; a tile keeps its sums in registers and adds to them by vector
+    multiply-adds; and no function is called that is not among those written.
+    """
+    elf, text = compile_for_arm(size)
     assert elf[:4] == b"\x7fELF" and int.from_bytes(elf[18:20], "little") == 183  # AArch64
-
-    text = machine.emit_assembly(compiled)
-    lanes = {4: "4s", 8: "2d"}[size]
-    inner = max(loops(text), key=lambda loop: len(re.findall(rf"\tfmla\tv\d+\.{lanes}", loop)))
-    assert len(re.findall(rf"\tfmla\tv\d+\.{lanes}", inner)) >= 16, inner  # 8 rows by 2 registers
+    multiply_add = {4: r"\tfmla\tv\d+\.4s", 8: r"\tfmla\tv\d+\.2d"}[size]
+    inner = max(loops(text), key=lambda loop: len(re.findall(multiply_add, loop)))
+    assert len(re.findall(multiply_add, inner)) >= 16, inner  # 8 rows by 2 registers
     assert not re.search(r"\tst[rp]\t", inner), inner  # the sums stay where they are
     called = set(re.findall(r"\tbl\t(\S+)", text))
     assert all(name.startswith("scratchrnn_") for name in called), called
@@ -178,7 +181,47 @@ def loops(text: str) -> list[str]:
     """The innermost loops of assembly text: from a label to a branch back to it, with no other label between."""
     found = []
     for block in re.split(r"(?m)^(?=\.L\w+:)", text):
-        label = block.partition(":")[0]
-        if re.search(rf"\tb\.\w+\t{re.escape(label)}$|\tcbn?z\t\w+, {re.escape(label)}$", block, re.M):
+        label = re.escape(block.partition(":")[0])
+        if re.search(rf"\tb\.\w+\t{label}$|\tcbn?z\t\w+, {label}$", block, re.M):
             found.append(block)
     return found
+
+
+@pytest.mark.usefixtures("arm_lanes")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_product_and_packing_run_on_64_bit_arm(dtype: str, rng: np.random.Generator) -> None:
+    """In an emulator, on shapes around its lanes: every epilogue, both ways of packing, nothing written beside C."""
+    emulator = pytest.importorskip("arm_emulator", reason="needs the package unicorn, which emulates Arm")
+    size = np.dtype(dtype).itemsize
+    arm = emulator.Emulator(compile_for_arm(size)[0])
+    product, pack = (f"scratchrnn_{name}_float{8 * size}" for name in ("product", "pack"))
+    width = 32 // size
+
+    def new(*shape: int) -> np.ndarray:
+        return rng.uniform(-0.9, 0.9, shape).astype(dtype)
+
+    def panels(B: np.ndarray, row: int, step: int, K: int, J: int) -> int:
+        target = arm.put(np.full(-(-J // width) * width * K, np.nan, dtype))
+        arm.call(pack, target, arm.put(B), row, step, K, J)
+        return target
+
+    for case, (M, J) in enumerate(itertools.product((1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 17), (1, 2, 3, 4, 5, 8, 9, 17))):
+        epilogue, K1, K2 = case % 3, (0, 1, 3, 4, 9)[case % 5], (1, 2, 5, 8)[case % 4]
+        A1, A2, W1, W2, start, h = new(M, K1), new(M, K2), new(J, K1), new(K2, J), new(M, J), new(M, J)
+        C = np.full((M + 1, J), 7, dtype)
+        arm.clear()
+        at_C, sums, large, flushed = arm.put(C), arm.put(np.zeros(M)), arm.put(np.zeros(M)), arm.put(np.zeros(1, int))
+        transposed, straight = panels(W1, 1, K1, K1, J) if K1 else 0, panels(W2, J, 1, K2, J)
+        first, second = (arm.put(A1), K1, 1, K1, transposed), (arm.put(A2), K2, 1, K2, straight)
+        slope = (arm.put(h), J, sums, large, flushed)
+        arm.call(product, at_C, J, M, J, arm.put(start), J, *first, *second, epilogue, *slope)
+
+        total = start.astype(float) + A1.astype(float) @ W1.T + A2.astype(float) @ W2
+        expected = [total, np.tanh(total), total * (1 - h.astype(float) ** 2)][epilogue]
+        tolerance = 100 * np.finfo(dtype).eps
+        where = f"M, J, K1, K2 = {M, J, K1, K2}, epilogue {epilogue}"
+        assert np.abs(arm.get(at_C, C)[:M] - expected).max() <= tolerance, where
+        assert (arm.get(at_C, C)[M] == 7).all(), where
+        if epilogue == numba_twins.DERIVATIVE:
+            squares = arm.get(sums, np.zeros(M)) if size == 4 else arm.get(large, np.zeros(M)) / SCALED
+            np.testing.assert_allclose(squares, (total**2).sum(axis=1), rtol=10 * tolerance, err_msg=where)
