@@ -41,9 +41,19 @@ ARCHITECTURES: dict[str, Callable[..., sr.SequenceModel]] = {
         [sr.RNN(D, 4, num_layers=2, bidirectional=True, dropout=0.4), sr.RNN(8, H), sr.Linear(H, O)], **options
     ),
     "norm-dropout": lambda **options: sr.SequenceModel(
-        [sr.Linear(D, 7), sr.LayerNorm(7), sr.Dropout(0.2), sr.RNN(7, 8), sr.LayerNorm(8), sr.Dropout(0.3),
-         sr.RNN(8, H, bidirectional=True, nonlinearity="relu"), sr.Dropout(0.4), sr.LayerNorm(2 * H),
-         sr.Linear(2 * H, O)], **options
+        [
+            sr.Linear(D, 7),
+            sr.LayerNorm(7),
+            sr.Dropout(0.2),
+            sr.RNN(7, 8),
+            sr.LayerNorm(8),
+            sr.Dropout(0.3),
+            sr.RNN(8, H, bidirectional=True, nonlinearity="relu"),
+            sr.Dropout(0.4),
+            sr.LayerNorm(2 * H),
+            sr.Linear(2 * H, O),
+        ],
+        **options,
     ),  # fmt: skip
 }
 # Those that read integer tokens alone.
@@ -174,7 +184,7 @@ def naive_direction(
 
 def naive_row(layer: sr.RNN, params: Any, x: Any, states: Any, length: int, noise: Any) -> tuple[Any, list[Any]]:
     """One row through a recurrent layer. When it is over, each direction gives its last state. y and last states."""
-    last = []
+    last: list[Any] = []
     for level in range(layer.num_layers):
         if level and noise is not None:
             x = [[x_i * m_i for x_i, m_i in zip(x[t], noise[level - 1][t], strict=True)] for t in range(len(x))]

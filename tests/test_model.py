@@ -228,10 +228,9 @@ def test_an_embedding_is_a_linear_layer_of_one_hot_vectors(backend: str) -> None
     model = make_model("embedding", backend=backend)
     batch = make_batch(model, padded=True)
     other = sr.SequenceModel([sr.Linear(D, 4), *model.layers[1:]], backend=backend)
-    for name in other.params:
-        other.params[name] = np.zeros(4) if name == "0.b_y" else model.params[name.replace("W_hy", "E")[:3]].T if (
-            name == "0.W_hy"
-        ) else model.params[name]  # fmt: skip
+    for name, array in model.params.items():
+        other.params["0.W_hy" if name == "0.E" else name] = array.T if name == "0.E" else array
+    other.params["0.b_y"] = np.zeros(4)
     r = model.loss_and_grads(**batch)
     expected = other.loss_and_grads(**batch | {"x": one_hot(batch["x"], D)})
     assert r.loss == pytest.approx(expected.loss, rel=1e-14)

@@ -61,7 +61,7 @@ class Twin:
                 bidirectional=layer.bidirectional,
                 dtype=dtype,
             )
-            names = {}
+            names: dict[str, str] = {}
             for level in range(layer.num_layers):
                 for reverse in ("", "_reverse")[: 1 + layer.bidirectional]:
                     ours, theirs = (f"_l{level}" if level else "") + reverse, f"l{level}{reverse}"
@@ -214,7 +214,9 @@ def test_flow_of_every_layer(torch: Any, loss: str, steps: str, backend: str) ->
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
 def test_flow_of_both_directions(torch: Any, loss: str, padded: bool, backend: str) -> None:
     """∂L/∂h_t of two bidirectional levels, written out as loops, row by row over the steps that each row has."""
-    model = sr.SequenceModel([sr.RNN(3, 4, num_layers=2, bidirectional=True), sr.Linear(8, 5)], loss=loss, backend=backend)
+    model = sr.SequenceModel(
+        [sr.RNN(3, 4, num_layers=2, bidirectional=True), sr.Linear(8, 5)], loss=loss, backend=backend
+    )
     batch = make_batch(model, padded=padded)
     twin = Twin(torch, model)
     lengths = batch["lengths"] if padded else np.full(N, T)
