@@ -448,7 +448,7 @@ def test_tokens_have_no_gradient() -> None:
             [sr.RNN(3, 6), sr.Embedding(6, 2)],
             {},
             ValueError,
-            "layer 1 is Embedding(input_size=6, output_size=2, init='normal(1)'), which takes integer tokens: it must be",
+            "layer 1 is Embedding(input_size=6, output_size=2, init='normal(1)'), which takes integer tokens",
         ),
         ([sr.RNN(3, 6, bidirectional=True), sr.Linear(6, 2)], {}, ValueError, "layer 0 gives 12 features, but layer 1"),
         ([sr.RNN(3, 6), sr.LayerNorm(5)], {}, ValueError, "layer 0 gives 6 features, but layer 1 expects 5"),
