@@ -135,7 +135,7 @@ def _update(
         clipped |= clip_by_value(grad, clip_value)
 
     delta = grad  # the step takes the place of the gradient
-    history.optimizer.step(delta, grad, history.moments, update, backend)
+    history.optimizer.step(delta, grad, history.moments, update, backend, vector)
     if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
         history.moments = {}  # spoiled: nothing can go on from them
         names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]

@@ -33,7 +33,7 @@ class NumbaBackend(Backend):
             raise ImportError(
                 f"the numba backend needs the package numba, which does not import ({error}): pip install numba"
             ) from error
-        from .numba_twins import FILLS, TWINS
+        from .numba_layers import FILLS, TWINS
 
         self._twins, self.fills = TWINS, FILLS
 

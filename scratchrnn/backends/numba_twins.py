@@ -1291,7 +1291,6 @@ def rnn_forward(
     state: Array,
     *,
     lengths: Array | None = None,
-    rng: np.random.Generator | None = None,
     nonlinearity: str = "tanh",
 ) -> tuple[Array, Array, rnn.Trace]:
     """Twin of `layers.rnn.forward`."""
@@ -1369,12 +1368,7 @@ def roots(squares: Array) -> Array:
 
 
 def linear_forward(
-    params: Mapping[str, Array],
-    h: Array,
-    state: None,
-    *,
-    lengths: Array | None = None,
-    rng: np.random.Generator | None = None,
+    params: Mapping[str, Array], h: Array, state: None, *, lengths: Array | None = None
 ) -> tuple[Array, None, linear.Trace]:
     """Twin of `layers.linear.forward`."""
     W_hy = ready(params["W_hy"])

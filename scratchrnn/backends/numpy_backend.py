@@ -59,10 +59,11 @@ class Backend:
         grads: Mapping[str, Array],
         *,
         inputs: bool,
+        **options: Any,
     ) -> tuple[Any, Any, Any]:
         """A layer's backward function, or its twin: fills the arrays of `grads`; returns dx, dstate0 and the flow."""
         out = {"out": grads} if function in self.fills else {}
-        dx, dstate0, own, flow = self.twin(function)(params, dy, trace, dstate, inputs=inputs, **out)
+        dx, dstate0, own, flow = self.twin(function)(params, dy, trace, dstate, inputs=inputs, **options, **out)
         for symbol, array in own.items():
             if array is not grads[symbol]:
                 grads[symbol][...] = array
