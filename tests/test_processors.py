@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from arm_emulator import Emulator
 from llvmlite import binding, ir
 from shape_cases import Case, check_network, check_twins
 
@@ -191,9 +192,9 @@ def loops(text: str) -> list[str]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_product_and_packing_run_on_64_bit_arm(dtype: str, rng: np.random.Generator) -> None:
     """In an emulator, on shapes around its lanes: every epilogue, both ways of packing, nothing written beside C."""
-    emulator = pytest.importorskip("arm_emulator", reason="needs the package unicorn, which emulates Arm")
+    pytest.importorskip("unicorn", reason="needs the package unicorn, which emulates Arm")
     size = np.dtype(dtype).itemsize
-    arm = emulator.Emulator(compile_for_arm(size)[0])
+    arm = Emulator(compile_for_arm(size)[0])
     product, pack = (f"scratchrnn_{name}_float{8 * size}" for name in ("product", "pack"))
     width = 32 // size
 
