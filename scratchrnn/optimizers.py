@@ -2,7 +2,8 @@
 
 An optimizer object holds hyper-parameters only. Its running averages are a dict of vectors that `init` makes and the
 history of a training run keeps, so one object can serve many runs. Each rule below is the text that a backend may twin:
-it advances the averages in place, leaves in `delta` what is to be subtracted from the parameters, and returns nothing.
+it advances the averages in place, leaves in `delta`, which may be `grad` itself, what is to be subtracted from the
+parameters, and returns nothing.
 """
 
 from __future__ import annotations
@@ -68,6 +69,14 @@ def adam(
     delta[...] = size * m / (namespace(v).sqrt(v / (1 - beta2**step)) + eps)
 
 
+def subtract(vector: Array, delta: Array) -> bool:
+    """θ ← θ − δ, unless an entry of δ is not finite; returns whether all were."""
+    if not namespace(delta).isfinite(delta).all():
+        return False
+    vector -= delta
+    return True
+
+
 class Optimizer(Protocol):
     """What `fit` needs of an optimizer."""
 
@@ -101,7 +110,10 @@ class _Rule:
         return {name: namespace(vector).zeros_like(vector) for name in self._keeps}
 
     def step(self, delta: Array, grad: Array, moments: Moments, step: int, backend: Backend) -> None:
-        """Write into delta what update number `step` (from 1) subtracts from the parameters; advance the averages."""
+        """Write into delta what update number `step` (from 1) subtracts from the parameters; advance the averages.
+
+        delta may be grad itself.
+        """
         backend.twin(self._text)(delta, grad, moments, step, **self._hyper())
 
 

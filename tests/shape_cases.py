@@ -64,11 +64,14 @@ class Numbers:
                 array *= self.signs[axis].reshape([-1 if j == i else 1 for j in range(len(axes))])
         return array.astype(np.float32).astype(np.float64)
 
-    def params(self) -> dict[str, Any]:
-        """Weights of the chapter's network. Small enough that units stay clear of ±1, where 1 − h² loses digits."""
+    def recurrent(self) -> dict[str, Any]:
+        """Parameters of a recurrent layer. Small enough that units stay clear of ±1, where 1 − h² loses digits."""
         D, H = self.sizes["D"], self.sizes["H"]
-        weights = {"W_xh": self("HD", 0.5 / D), "W_hh": self("HH", 0.7 / H), "b_h": self("H", 0.2)}
-        return weights | {"W_hy": self("OH", 1 / H), "b_y": self("O")}
+        return {"W_xh": self("HD", 0.5 / D), "W_hh": self("HH", 0.7 / H), "b_h": self("H", 0.2)}
+
+    def output(self) -> dict[str, Any]:
+        """Parameters of a linear layer."""
+        return {"W_hy": self("OH", 1 / self.sizes["H"]), "b_y": self("O")}
 
     def x(self) -> Any:
         """Inputs, or tokens."""
@@ -98,22 +101,22 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def rnn_forward(new: Numbers) -> Call:
-    return (new.params(), new.x(), new.state()), {"lengths": new.lengths()}
+    return (new.recurrent(), new.x(), new.state()), {"lengths": new.lengths()}
 
 
 def rnn_backward(new: Numbers) -> Call:
-    params = new.params()
+    params = new.recurrent()
     _, _, trace = rnn.forward(params, new.x(), new.state(), lengths=new.lengths())
     trace = trace._replace(h=trace.h.astype(np.float32).astype(np.float64))
     return (params, new("TNH"), trace, new.state()), {"inputs": new.sizes["inputs"]}
 
 
 def linear_forward(new: Numbers) -> Call:
-    return (new.params(), new("TNH"), None), {}
+    return (new.output(), new("TNH"), None), {}
 
 
 def linear_backward(new: Numbers) -> Call:
-    return (new.params(), new("TNO"), linear.Trace(new("TNH")), None), {"inputs": new.sizes["inputs"]}
+    return (new.output(), new("TNO"), linear.Trace(new("TNH")), None), {"inputs": new.sizes["inputs"]}
 
 
 def mse(new: Numbers) -> Call:
@@ -139,6 +142,14 @@ def vector_norm(new: Numbers) -> Call:
     return (new("P"),), {}
 
 
+def shrink(new: Numbers) -> Call:
+    return (new("P"), 5.0, 3.0), {}
+
+
+def subtract(new: Numbers) -> Call:
+    return (new("P"), -new("P")), {}
+
+
 def step_of(optimizer: Any) -> Callable[[Numbers], Call]:
     """One update, some time into a training."""
 
@@ -157,6 +168,8 @@ CALLS: dict[Any, Callable[[Numbers], Call]] = {
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
     clip.vector_norm: vector_norm,
+    clip.shrink: shrink,
+    optimizers.subtract: subtract,
     optimizers.sgd: step_of(optimizers.SGD(0.1, momentum=0.7)),
     optimizers.adagrad: step_of(optimizers.Adagrad(0.3, eps=1e-3)),
     optimizers.rmsprop: step_of(optimizers.RMSProp(0.3, decay=0.8, eps=1e-3)),
@@ -179,7 +192,7 @@ def check_network(case: Case, loss: str, steps: str) -> None:
     """`loss_and_grads` on Numba, its rows cut into as many blocks as there can be, agrees with the text in float64."""
     new = Numbers(case)
     batch = make_batch(new, case, loss, steps)
-    params = new.params()
+    params = new.recurrent() | new.output()
     results = []
     for backend, dtype in (("numba", case.dtype), ("numpy", "float64")):
         model = sr.VanillaRNN(case.D, case.H, case.O, loss=loss, backend=backend, dtype=dtype)

@@ -67,9 +67,11 @@ class Guarded:
         array[...] = value
         return array
 
-    def scratch(self, name: str, entries: int, dtype: np.dtype) -> np.ndarray:
-        """In place of `numba_twins.scratch`: guarded up to the next register boundary, and never used again."""
-        return self.empty(-(-entries * dtype.itemsize // 64) * 64 // dtype.itemsize, dtype)
+    def __enter__(self) -> None:
+        """In place of a room, which hands out scratch memory within a block."""
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 class GuardedNumpy:
@@ -124,7 +126,7 @@ def check_here(count: int) -> None:
         check_twins(case)  # compiles, with numpy as it is
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba_twins, "np", GuardedNumpy(guarded))
-        patch.setattr(numba_twins, "scratch", guarded.scratch)
+        patch.setattr(numba_twins, "room", lambda: guarded)
         for case, guarded.at_end, text in itertools.product(cases, (True, False), TWINS):
             args, options = converted(CALLS[text](Numbers(case)), case.dtype)
             print(text.__module__, text.__name__, case, "end" if guarded.at_end else "beginning", flush=True)

@@ -35,7 +35,7 @@ from helpers import (
 )
 
 import scratchrnn as sr
-from scratchrnn import backends, checkpoint, door, losses, optimizers, parameters, steps
+from scratchrnn import backends, checkpoint, door, losses, optimizers, parameters
 from scratchrnn.backends.arrays import to_numpy
 from scratchrnn.commands import flow
 from scratchrnn.gradients import clip
@@ -486,7 +486,7 @@ def test_mistakes_are_refused(cupy: Any, mistake: str) -> None:
         SEEDED[mistake](cupy, cupy.ones(3))
 
 
-@pytest.mark.parametrize("module", [losses, steps, parameters, clip, rnn, optimizers], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [losses, parameters, clip, rnn, optimizers], ids=lambda m: m.__name__)
 def test_text_without_namespace_is_caught(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
     monkeypatch.setitem(sys.modules, "cupy", cupy_stand_in)
     forget_backends(monkeypatch)

@@ -46,10 +46,10 @@ class Twin:
             if layer.recurrent:
                 names = {"W_xh": "weight_ih_l0", "W_hh": "weight_hh_l0", "b_h": "bias_ih_l0"}
                 torch.nn.init.zeros_(module.bias_hh_l0)
-            for symbol, name in names.items():
-                leaf = getattr(module, name)
-                leaf.data.copy_(self.tensor(model.params[model._network.prefixes[i] + symbol]))
-                self.leaves[model._network.prefixes[i] + symbol] = leaf
+            for symbol, parameter in model._network.symbols[i]:
+                leaf = getattr(module, names[symbol])
+                leaf.data.copy_(self.tensor(model.params[parameter]))
+                self.leaves[parameter] = leaf
             self.modules.append(module)
 
     def tensor(self, array: Any) -> Any:
