@@ -10,8 +10,6 @@ import struct
 from typing import NamedTuple
 
 import numpy as np
-import unicorn
-from unicorn import arm64_const as arm
 
 STACK, RETURN, HEAP = 0x800000, 0x8F0000, 0x1000000
 CALL_LIMIT = 60_000_000  # microseconds
@@ -33,12 +31,16 @@ class Section(NamedTuple):
 
 
 class Emulator:
-    """A processor with some functions in its memory, and arrays beside them."""
+    """A processor with some functions in its memory, and arrays beside them. Raises ImportError without Unicorn."""
 
     def __init__(self, elf: bytes) -> None:
+        import unicorn
+        from unicorn import arm64_const
+
+        self._registers = arm64_const
         self._machine = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
-        enabled = self._machine.reg_read(arm.UC_ARM64_REG_CPACR_EL1) | 3 << 20
-        self._machine.reg_write(arm.UC_ARM64_REG_CPACR_EL1, enabled)  # vector registers may be used
+        enabled = self._machine.reg_read(arm64_const.UC_ARM64_REG_CPACR_EL1) | 3 << 20
+        self._machine.reg_write(arm64_const.UC_ARM64_REG_CPACR_EL1, enabled)  # vector registers may be used
         for start, size in ((STACK, 1 << 20), (HEAP, 1 << 24)):
             self._machine.mem_map(start, size)
         self.functions = self._load(elf)
@@ -86,12 +88,12 @@ class Emulator:
         """Call a function with integers: eight in registers, the rest on the stack."""
         stack = STACK + (1 << 19)
         for i, value in enumerate(args[:8]):
-            self._machine.reg_write(arm.UC_ARM64_REG_X0 + i, value)
+            self._machine.reg_write(self._registers.UC_ARM64_REG_X0 + i, value)
         self._machine.mem_write(stack, struct.pack(f"<{len(args[8:])}q", *args[8:]))
-        self._machine.reg_write(arm.UC_ARM64_REG_SP, stack)
-        self._machine.reg_write(arm.UC_ARM64_REG_X30, RETURN)
+        self._machine.reg_write(self._registers.UC_ARM64_REG_SP, stack)
+        self._machine.reg_write(self._registers.UC_ARM64_REG_X30, RETURN)
         self._machine.emu_start(self.functions[name], RETURN, timeout=CALL_LIMIT)
-        assert self._machine.reg_read(arm.UC_ARM64_REG_PC) == RETURN, f"{name} does not return"
+        assert self._machine.reg_read(self._registers.UC_ARM64_REG_PC) == RETURN, f"{name} does not return"
 
 
 def entries(section: Section) -> range:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from helpers import all_grads, difference
-from test_twins import TWINS, assert_twin
+from test_twins import TWINS, assert_twin, converted
 
 import scratchrnn as sr
 from scratchrnn import losses, optimizers
 from scratchrnn.backends import numba_backend
 from scratchrnn.gradients import clip
-from scratchrnn.layers import linear, rnn
+from scratchrnn.layers import embedding, linear, rnn, stack
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 
@@ -42,6 +42,7 @@ class Case(NamedTuple):
     inputs: bool = True  # the gradient of the input is asked for
     masked: bool = False  # the loss counts some entries only
     start: bool = True  # h0 and dstate are not 0
+    relu: bool = False  # in place of tanh
     seed: int = 0
 
 
@@ -64,11 +65,25 @@ class Numbers:
                 array *= self.signs[axis].reshape([-1 if j == i else 1 for j in range(len(axes))])
         return array.astype(np.float32).astype(np.float64)
 
-    def params(self) -> dict[str, Any]:
-        """Weights of the chapter's network. Small enough that units stay clear of ±1, where 1 − h² loses digits."""
+    def recurrent(self) -> dict[str, Any]:
+        """Parameters of a recurrent layer. Small enough that units stay clear of ±1, where 1 − h² loses digits."""
         D, H = self.sizes["D"], self.sizes["H"]
-        weights = {"W_xh": self("HD", 0.5 / D), "W_hh": self("HH", 0.7 / H), "b_h": self("H", 0.2)}
-        return weights | {"W_hy": self("OH", 1 / H), "b_y": self("O")}
+        return {"W_xh": self("HD", 0.5 / D), "W_hh": self("HH", 0.7 / H), "b_h": self("H", 0.2)}
+
+    def stacked(self) -> dict[str, Any]:
+        """Parameters of two recurrent layers in both directions."""
+        params = {}
+        for level in ("", "_l1"):
+            for side in ("", "_reverse"):
+                cell = self.recurrent()
+                if level:
+                    cell["W_xh"] = np.concatenate([self("HH", 0.25 / self.sizes["H"]) for _ in range(2)], axis=1)
+                params |= {f"{symbol}{level}{side}": array for symbol, array in cell.items()}
+        return params
+
+    def output(self) -> dict[str, Any]:
+        """Parameters of a linear layer."""
+        return {"W_hy": self("OH", 1 / self.sizes["H"]), "b_y": self("O")}
 
     def x(self) -> Any:
         """Inputs, or tokens."""
@@ -78,6 +93,10 @@ class Numbers:
     def state(self) -> Any:
         """A state, or what is handed back to one."""
         return self("NH") * self.sizes["start"]
+
+    def nonlinearity(self) -> dict[str, Any]:
+        """Which it is, as an option."""
+        return {"nonlinearity": "relu" if self.sizes["relu"] else "tanh"}
 
     def lengths(self) -> Any:
         """Of every row, or None."""
@@ -98,22 +117,48 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def rnn_forward(new: Numbers) -> Call:
-    return (new.params(), new.x(), new.state()), {"lengths": new.lengths()}
+    return (new.recurrent(), new.x(), new.state()), {"lengths": new.lengths(), **new.nonlinearity()}
 
 
 def rnn_backward(new: Numbers) -> Call:
-    params = new.params()
-    _, _, trace = rnn.forward(params, new.x(), new.state(), lengths=new.lengths())
-    trace = trace._replace(h=trace.h.astype(np.float32).astype(np.float64))
-    return (params, new("TNH"), trace, new.state()), {"inputs": new.sizes["inputs"]}
+    params, options = new.recurrent(), new.nonlinearity()
+    _, _, trace = rnn.forward(params, new.x(), new.state(), lengths=new.lengths(), **options)
+    return (params, new("TNH"), rounded(trace), new.state()), {"inputs": new.sizes["inputs"], **options}
+
+
+STACK = {"num_layers": 2, "bidirectional": True}
+
+
+def stack_forward(new: Numbers) -> Call:
+    states = np.stack([new.state() for _ in range(4)])
+    return (new.stacked(), new.x(), states), {"lengths": new.lengths(), **new.nonlinearity(), **STACK}
+
+
+def stack_backward(new: Numbers) -> Call:
+    (params, x, states), options = stack_forward(new)
+    _, _, trace = stack.forward(params, x, states, **options)
+    del options["lengths"]
+    dy = np.concatenate([new("TNH"), new("TNH")], axis=2)
+    dstates = np.stack([new.state() for _ in range(4)])
+    return (params, dy, rounded(trace), dstates), {"inputs": new.sizes["inputs"], **options}
+
+
+def rounded(trace: Any) -> Any:
+    """A trace of numbers that float32 holds."""
+    return converted(converted(trace, np.float32), np.float64)
+
+
+def embedding_backward(new: Numbers) -> Call:
+    tokens = new.rng.integers(new.sizes["D"], size=(new.sizes["T"], new.sizes["N"]))
+    return ({"E": new("DH")}, new("TNH"), embedding.Trace(tokens), None), {}
 
 
 def linear_forward(new: Numbers) -> Call:
-    return (new.params(), new("TNH"), None), {}
+    return (new.output(), new("TNH"), None), {}
 
 
 def linear_backward(new: Numbers) -> Call:
-    return (new.params(), new("TNO"), linear.Trace(new("TNH")), None), {"inputs": new.sizes["inputs"]}
+    return (new.output(), new("TNO"), linear.Trace(new("TNH")), None), {"inputs": new.sizes["inputs"]}
 
 
 def mse(new: Numbers) -> Call:
@@ -144,7 +189,7 @@ def shrink(new: Numbers) -> Call:
 
 
 def subtract(new: Numbers) -> Call:
-    return (new("P"), new("P")), {}
+    return (new("P"), -new("P")), {}
 
 
 def step_of(optimizer: Any) -> Callable[[Numbers], Call]:
@@ -152,7 +197,7 @@ def step_of(optimizer: Any) -> Callable[[Numbers], Call]:
 
     def call(new: Numbers) -> Call:
         moments = {name: new("P") if name == "m" else np.abs(new("P")) for name in optimizer.init(np.zeros(1))}
-        return (np.full(new.sizes["P"], np.nan), new("P"), moments, int(new.rng.integers(1, 50))), vars(optimizer)
+        return (np.full(new.sizes["P"], np.nan), new("P"), moments, int(new.rng.integers(1, 50))), optimizer._hyper()
 
     return call
 
@@ -160,6 +205,9 @@ def step_of(optimizer: Any) -> Callable[[Numbers], Call]:
 CALLS: dict[Any, Callable[[Numbers], Call]] = {
     rnn.forward: rnn_forward,
     rnn.backward: rnn_backward,
+    stack.forward: stack_forward,
+    stack.backward: stack_backward,
+    embedding.backward: embedding_backward,
     linear.forward: linear_forward,
     linear.backward: linear_backward,
     losses.mse: mse,
@@ -189,7 +237,7 @@ def check_network(case: Case, loss: str, steps: str) -> None:
     """`loss_and_grads` on Numba, its rows cut into as many blocks as there can be, agrees with the text in float64."""
     new = Numbers(case)
     batch = make_batch(new, case, loss, steps)
-    params = new.params()
+    params = new.recurrent() | new.output()
     results = []
     for backend, dtype in (("numba", case.dtype), ("numpy", "float64")):
         model = sr.VanillaRNN(case.D, case.H, case.O, loss=loss, backend=backend, dtype=dtype)

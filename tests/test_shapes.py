@@ -40,6 +40,7 @@ CASES = st.builds(
     inputs=FLAG,
     masked=FLAG,
     start=FLAG,
+    relu=FLAG,
     seed=st.integers(0, 999),
 )
 
@@ -86,6 +87,7 @@ def test_twins_agree_with_their_texts(capsys: pytest.CaptureFixture[str]) -> Non
     @cases(short=150)
     @given(case=CASES)
     @example(Case(N=1, T=1, D=1, H=1, O=1))
+    @example(Case(N=3, T=5, D=4, H=37, O=2, relu=True, padded=True))
     @example(Case(N=37, T=31, D=7, H=33, O=9, padded=True, masked=True))  # several times 256 rows in a sum
     def check(case: Case) -> None:
         check_twins(case)
