@@ -18,7 +18,7 @@ LAYERS: dict[str, Any] = {
     "rnn": sr.RNN(D, H),
     "relu": sr.RNN(D, H, nonlinearity="relu"),
     "deep": sr.RNN(D, H, num_layers=3),
-    "deep dropout": sr.RNN(D, H, num_layers=3, dropout=0.3),
+    "deep dropout": sr.RNN(D, H, num_layers=4, dropout=0.3),
     "bidirectional": sr.RNN(D, H, bidirectional=True),
     "deep bidirectional": sr.RNN(D, H, num_layers=2, bidirectional=True),
     "deep bidirectional relu dropout": sr.RNN(D, H, num_layers=3, bidirectional=True, nonlinearity="relu", dropout=0.3),

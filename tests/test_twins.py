@@ -18,7 +18,7 @@ from scratchrnn import losses, optimizers
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
 from scratchrnn.gradients import clip
-from scratchrnn.layers import embedding, linear, rnn, stack
+from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
 TWINS = numba_layers.TWINS
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -108,6 +108,30 @@ def embedding_backward_cases(new: Arrays) -> Iterator[Case]:
         params = {"E": new(V, F)}
         yield f"{(N, T, V, F)}", (params, new(T, N, F), embedding.Trace(x), None), {}
         yield f"a view {(N, T, V, F)}", (params, new(N, T, F).swapaxes(0, 1), embedding.Trace(x.copy("F")), None), {}
+
+
+def layer_norm_problems(new: Arrays) -> Iterator[tuple[str, dict[str, Any], Any, dict[str, Any]]]:
+    """What it is, parameters, x, options."""
+    for N, T, _, F, _ in SHAPES:
+        params = {"gamma": new(F), "beta": new(F)}
+        yield f"{(N, T, F)}", params, new(T, N, F), {}
+        yield f"{(N, T, F)} eps", params, new(T, N, F), {"eps": 0.3}
+        yield f"a view {(N, T, F)}", params, new(N, T, F).swapaxes(0, 1), {}
+        yield f"all alike {(N, T, F)}", params, new(T, N, 1) + np.zeros(F, new.dtype), {}
+
+
+def layer_norm_forward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, options in layer_norm_problems(new):
+        yield name, (params, x, None), options
+
+
+def layer_norm_backward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, options in layer_norm_problems(new):
+        if x.shape[2] > 1 and "alike" not in name:  # where x̂ is 0 but for rounding, ∂L/∂x is that of rounding
+            _, _, trace = layer_norm.forward(params, x, None, **options)
+            for inputs in (True, False):
+                given = params, new(*x.shape), trace, None
+                yield f"{name} inputs={inputs}", given, {"inputs": inputs} | options
 
 
 def linear_forward_cases(new: Arrays) -> Iterator[Case]:
@@ -209,6 +233,8 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     stack.forward: stack_forward_cases,
     stack.backward: stack_backward_cases,
     embedding.backward: embedding_backward_cases,
+    layer_norm.forward: layer_norm_forward_cases,
+    layer_norm.backward: layer_norm_backward_cases,
     linear.forward: linear_forward_cases,
     linear.backward: linear_backward_cases,
     losses.mse: mse_cases,
