@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -283,17 +279,21 @@ def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str
             assert np.array_equal(actual, text, equal_nan=True), where
 
 
+def assert_twin(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:
+    """The twin computes in a dtype what its text does in float64: results, and what arguments hold afterwards."""
+    call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
+    call["exact"] = (converted(args, np.float64), converted(options, np.float64))
+    with np.errstate(all="ignore"):
+        result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
+    assert_same(result["twin"], result["text"], result["exact"], tolerance, where)
+    assert_same(call["twin"], call["text"], call["exact"], tolerance, f"arguments after {where}")
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("text", TWINS, ids=lambda text: f"{text.__module__.rpartition('.')[2]}.{text.__name__}")
 def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.dtype) -> None:
-    """Results, and what arguments hold afterwards; the reference is the text in float64."""
     for name, args, options in CASES[text](Arrays(dtype)):
-        call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
-        call["exact"] = (converted(args, np.float64), converted(options, np.float64))
-        with np.errstate(all="ignore"):
-            result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
-        assert_same(result["twin"], result["text"], result["exact"], TOLERANCE[dtype], name)
-        assert_same(call["twin"], call["text"], call["exact"], TOLERANCE[dtype], f"arguments after {name}")
+        assert_twin(text, args, options, dtype, TOLERANCE[dtype], name)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -563,49 +563,3 @@ def test_layout_and_flags_compile_nothing_new(rng: np.random.Generator) -> None:
         actual = numba.loss_and_grads(change(x), change(target), h0=awkward(h0))
         assert np.array_equal(actual.grads.vector, expected.grads.vector)
     assert [len(kernel.signatures) for kernel in kernels] == compiled
-
-
-# The first compile, and the cache.
-
-NORM = """
-import sys, warnings, numpy as np
-from scratchrnn.backends import resolve, numba_twins
-from scratchrnn.gradients.clip import vector_norm
-twin = resolve("numba").twin(vector_norm)
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    {before}
-    assert twin(np.array([3.0, 4.0])) == 5 and twin(np.array([6.0, 8.0], np.float32)) == 10
-print(len(caught), *(w.message for w in caught))
-"""
-
-
-def run_norm(cache: Path, before: str = "pass") -> tuple[str, str]:
-    """What a fresh process prints that computes one norm in each dtype: stdout, stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", NORM.format(before=before)],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
-
-
-def test_the_first_compile_announces_itself_in_one_line(tmp_path: Path) -> None:
-    stdout, stderr = run_norm(tmp_path)
-    assert stdout.startswith("0")
-    lines = stderr.splitlines()
-    assert len(lines) == 2, stderr  # one for each dtype
-    assert "compiling the Numba kernels for float64" in lines[0] and "for float32" in lines[1]
-    assert run_norm(tmp_path)[1] == ""
-
-
-def test_a_cache_that_fails_costs_a_warning(tmp_path: Path) -> None:
-    assert run_norm(tmp_path / "cache")[0].startswith("0")
-    for index in (tmp_path / "cache").rglob("*.nbi"):
-        index.write_bytes(index.read_bytes()[:20])
-    assert run_norm(tmp_path / "cache")[0].startswith("1 the cache of compiled kernels does not work")
-
-    gone = f"import shutil; shutil.rmtree({str(tmp_path / 'new')!r}); open({str(tmp_path / 'new')!r}, 'w').close()"
-    assert run_norm(tmp_path / "new", before=gone)[0].startswith("1 the cache of compiled kernels does not work")
