@@ -524,6 +524,20 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rows", [2, 12])
+def test_what_is_not_finite_comes_through_a_relu(dtype: np.dtype, rows: int) -> None:
+    new = Arrays(dtype)
+    params = {"W_xh": new(17, 3), "W_hh": new(17, 17), "b_h": new(17)}
+    x = new(6, rows, 3)
+    x[1, 0, 1], x[2, 1, 0] = np.nan, np.inf
+    with np.errstate(all="ignore"):
+        text, _, _ = rnn.forward(params, x, new(rows, 17) * 0, nonlinearity="relu")
+    h, _, _ = TWINS[rnn.forward](params, x, new(rows, 17) * 0, nonlinearity="relu")
+    assert np.isnan(h[1:, 0]).all() and np.array_equal(np.isnan(h), np.isnan(text))
+    assert np.array_equal(np.isinf(h), np.isinf(text)) and np.isfinite(h[:, 2:]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_subnormal_derivatives_are_flushed_and_counted(dtype: np.dtype) -> None:
     """A decay by exactly a half at each step: after the smallest normal number nothing is left, as in the text."""
     N, T, H = 3, 12, 5
