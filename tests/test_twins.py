@@ -14,7 +14,7 @@ from scratchrnn import losses, optimizers
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
 from scratchrnn.gradients import clip
-from scratchrnn.layers import embedding, linear, rnn, stack
+from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
 TWINS = numba_layers.TWINS
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -104,6 +104,30 @@ def embedding_backward_cases(new: Arrays) -> Iterator[Case]:
         params = {"E": new(V, F)}
         yield f"{(N, T, V, F)}", (params, new(T, N, F), embedding.Trace(x), None), {}
         yield f"a view {(N, T, V, F)}", (params, new(N, T, F).swapaxes(0, 1), embedding.Trace(x.copy("F")), None), {}
+
+
+def layer_norm_problems(new: Arrays) -> Iterator[tuple[str, dict[str, Any], Any, dict[str, Any]]]:
+    """What it is, parameters, x, options."""
+    for N, T, _, F, _ in SHAPES:
+        params = {"gamma": new(F), "beta": new(F)}
+        yield f"{(N, T, F)}", params, new(T, N, F), {}
+        yield f"{(N, T, F)} eps", params, new(T, N, F), {"eps": 0.3}
+        yield f"a view {(N, T, F)}", params, new(N, T, F).swapaxes(0, 1), {}
+        yield f"all alike {(N, T, F)}", params, new(T, N, 1) + np.zeros(F, new.dtype), {}
+
+
+def layer_norm_forward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, options in layer_norm_problems(new):
+        yield name, (params, x, None), options
+
+
+def layer_norm_backward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, options in layer_norm_problems(new):
+        if x.shape[2] > 1 and "alike" not in name:  # where x̂ is 0 but for rounding, ∂L/∂x is that of rounding
+            _, _, trace = layer_norm.forward(params, x, None, **options)
+            for inputs in (True, False):
+                given = params, new(*x.shape), trace, None
+                yield f"{name} inputs={inputs}", given, {"inputs": inputs} | options
 
 
 def linear_forward_cases(new: Arrays) -> Iterator[Case]:
@@ -205,6 +229,8 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     stack.forward: stack_forward_cases,
     stack.backward: stack_backward_cases,
     embedding.backward: embedding_backward_cases,
+    layer_norm.forward: layer_norm_forward_cases,
+    layer_norm.backward: layer_norm_backward_cases,
     linear.forward: linear_forward_cases,
     linear.backward: linear_backward_cases,
     losses.mse: mse_cases,
@@ -495,6 +521,20 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
     dx, dstate, grads, flow = TWINS[rnn.backward](params, np.where(np.isnan(dh), bad, dh), trace, new(N, H))
     assert not np.isfinite(flow.row_norms[2, 3]) and np.isfinite(np.delete(flow.row_norms, 3, axis=1)).all()
     assert not np.isfinite(dstate[3]).any() and not np.isfinite(grads["W_hh"]).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rows", [2, 12])
+def test_what_is_not_finite_comes_through_a_relu(dtype: np.dtype, rows: int) -> None:
+    new = Arrays(dtype)
+    params = {"W_xh": new(17, 3), "W_hh": new(17, 17), "b_h": new(17)}
+    x = new(6, rows, 3)
+    x[1, 0, 1], x[2, 1, 0] = np.nan, np.inf
+    with np.errstate(all="ignore"):
+        text, _, _ = rnn.forward(params, x, new(rows, 17) * 0, nonlinearity="relu")
+    h, _, _ = TWINS[rnn.forward](params, x, new(rows, 17) * 0, nonlinearity="relu")
+    assert np.isnan(h[1:, 0]).all() and np.array_equal(np.isnan(h), np.isnan(text))
+    assert np.array_equal(np.isinf(h), np.isinf(text)) and np.isfinite(h[:, 2:]).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
