@@ -72,7 +72,7 @@ class Numbers:
 
     def stacked(self) -> dict[str, Any]:
         """Parameters of two recurrent layers in both directions."""
-        params = {}
+        params: dict[str, Any] = {}
         for level in ("", "_l1"):
             for side in ("", "_reverse"):
                 cell = self.recurrent()
