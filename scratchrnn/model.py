@@ -81,7 +81,7 @@ class SequenceModel:
             tuple((symbol, prefix + symbol) for symbol in layer.shapes())
             for prefix, layer in zip(self._prefixes(), self.layers, strict=True)
         )
-        self._network = Network(self.layers, symbols, LOSSES[loss])
+        self._network = Network.of(self.layers, symbols, LOSSES[loss])
         self._backend = resolve(backend)
         rng = np.random.default_rng(seed)
         initial = {

@@ -6,7 +6,7 @@ computes. `params` is handed in, so the same text runs on any vector: the comple
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,21 +24,37 @@ Noise = tuple["Array | None", ...]  # what each layer drew at random, rows on th
 PIECE = 1 << 16  # entries of gradients that are added up at a time
 
 
+class Part(NamedTuple):
+    """What the passes need of a layer, looked up once."""
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    tangent: Callable[..., Any]
+    options: Mapping[str, Any]
+    recurrent: bool
+    draw: Callable[..., Any] | None
+
+
 class Network(NamedTuple):
     """What is computed, without any array: the layers, the names of their parameters, the loss."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Part, ...]
     symbols: tuple[Symbols, ...]
     loss: Callable[..., tuple[Array, Array]]
+    directions: int  # of the top recurrent layer
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], symbols: tuple[Symbols, ...], loss: Callable[..., Any]) -> Network:
+        """The network of these layers."""
+        parts = tuple(
+            Part(i.forward, i.backward, i.tangent, i.options, i.recurrent, getattr(i, "draw", None)) for i in layers
+        )
+        top = [part for part in parts if part.recurrent][-1]
+        return cls(parts, symbols, loss, 2 if top.options.get("bidirectional") else 1)
 
     def own(self, i: int, params: Parameters) -> dict[str, Array]:
         """Parameters of layer i by its own symbols."""
         return params.group(self.symbols[i])
-
-    @property
-    def directions(self) -> int:
-        """Of the top recurrent layer."""
-        return 2 if [layer for layer in self.layers if layer.recurrent][-1].options.get("bidirectional") else 1
 
 
 class Batch(NamedTuple):
@@ -124,8 +140,8 @@ def draw(network: Network, backend: Backend, batch: Batch, rng: np.random.Genera
     """
     top = max(i for i, layer in enumerate(network.layers) if layer.recurrent)
 
-    def drawn(i: int, layer: Any) -> Array | None:
-        if not hasattr(layer, "draw"):
+    def drawn(i: int, layer: Part) -> Array | None:
+        if layer.draw is None:
             return None
         noise = layer.draw(rng, len(batch.target if i > top else batch.x), batch.batch_rows, dtype)
         return None if noise is None else backend.asarray(noise)
@@ -238,7 +254,7 @@ def loss_and_grads(
     rng: np.random.Generator | None = None,
 ) -> Backward:
     """Loss and gradients of a minibatch: its blocks, put together in their order."""
-    if rng is not None:
+    if rng is not None and any(layer.draw for layer in network.layers):
         batch = batch._replace(noise=draw(network, backend, batch, rng, params.vector.dtype))
     blocks = backend.cut(batch.batch_rows, batch.work(params))
     grads = params.like(backend.xp.empty_like(params.vector))
