@@ -262,14 +262,14 @@ def loss_and_grads(
         return block_grads(network, backend, params, batch.block(blocks[0]), grads, inputs)
 
     with backend.room():
-        vectors = backend.empty((len(blocks), grads.vector.size), grads.vector.dtype)
+        others = backend.empty((len(blocks) - 1, grads.vector.size), grads.vector.dtype)
 
         def block(i: int) -> Backward:
-            part = params.like(vectors[i])
+            part = params.like(others[i - 1]) if i else grads
             return block_grads(network, backend, params, batch.block(blocks[i]), part, inputs)
 
         results = backend.map(block, range(len(blocks)))
-        add_up(backend, vectors, grads.vector)
+        add_up(backend, grads.vector, others)
 
     def layer_flow(i: int) -> LayerFlow:
         flows = [r.flow.layers[i] for r in results]
@@ -286,15 +286,13 @@ def loss_and_grads(
     )
 
 
-def add_up(backend: Backend, vectors: Array, total: Array) -> None:
-    """total = Σ vectors (blocks ≥ 2, size), in the order of the blocks, piece by piece: a piece stays in the cache."""
-    xp = namespace(total)
+def add_up(backend: Backend, total: Array, others: Array) -> None:
+    """total += Σ others (blocks, size), in the order of the blocks, piece by piece: a piece stays in the cache."""
 
     def piece(start: int) -> None:
-        stop = start + PIECE
-        part = xp.add(vectors[0, start:stop], vectors[1, start:stop], out=total[start:stop])
-        for vector in vectors[2:]:
-            part += vector[start:stop]
+        part = total[start : start + PIECE]
+        for other in others:
+            part += other[start : start + PIECE]
 
     backend.map(piece, range(0, total.size, PIECE))
 

@@ -22,7 +22,7 @@ import scratchrnn as sr
 from scratchrnn import losses, optimizers
 from scratchrnn.backends import numba_backend
 from scratchrnn.gradients import clip
-from scratchrnn.layers import embedding, linear, rnn, stack
+from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 
@@ -148,6 +148,23 @@ def rounded(trace: Any) -> Any:
     return converted(converted(trace, np.float32), np.float64)
 
 
+def features(new: Numbers) -> Any:
+    """Vectors for a layer norm. It subtracts means, so signs do not help; with five features or more enough is left."""
+    shape = new.sizes["T"], new.sizes["N"], new.sizes["H"] + 4
+    return new.rng.normal(size=shape).astype(np.float32).astype(np.float64)
+
+
+def layer_norm_forward(new: Numbers) -> Call:
+    x = features(new)
+    return ({"gamma": x[0, 0], "beta": x[-1, -1]}, x, None), {"eps": 1e-3}
+
+
+def layer_norm_backward(new: Numbers) -> Call:
+    (params, x, _), options = layer_norm_forward(new)
+    _, _, trace = layer_norm.forward(params, x, None, **options)
+    return (params, features(new), rounded(trace), None), {"inputs": new.sizes["inputs"], **options}
+
+
 def embedding_backward(new: Numbers) -> Call:
     tokens = new.rng.integers(new.sizes["D"], size=(new.sizes["T"], new.sizes["N"]))
     return ({"E": new("DH")}, new("TNH"), embedding.Trace(tokens), None), {}
@@ -208,6 +225,8 @@ CALLS: dict[Any, Callable[[Numbers], Call]] = {
     stack.forward: stack_forward,
     stack.backward: stack_backward,
     embedding.backward: embedding_backward,
+    layer_norm.forward: layer_norm_forward,
+    layer_norm.backward: layer_norm_backward,
     linear.forward: linear_forward,
     linear.backward: linear_backward,
     losses.mse: mse,

@@ -1033,7 +1033,8 @@ def _through_time(
     functions: Any,
     da: Array,
     carried: Array,
-    norms: Array,
+    squares: Array,
+    row_norms: Array,
     flushed: Array,
     dy: Array,
     h: Array,
@@ -1049,11 +1050,11 @@ def _through_time(
 
     The scratch memory begins with ∂L/∂h_{end−1} (N·H,). carried (N·H,) is in the end what step `first` hands back to
     the one before, and on the way what rows that are over hand back. da (≥ T·N·H,), dy (T·N·H,), h (T + 1, N, H), valid
-    as in `_states`, flushed (T,) and norms (1 or 2, T, N), both 0 at first: norms takes the sums of squares of
-    ∂L/∂h_t[n]. tiny is the smallest normal number.
+    as in `_states`, squares (1 or 2, N) is scratch. row_norms (T, N) and flushed (T,) become ‖∂L/∂h_t[n]‖ and how many
+    entries were set to 0. tiny is the smallest normal number.
     """
     product, pack = functions
-    T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
+    N, H = h.shape[1], h.shape[2]
     step = N * H
     start, panels = at(work, 0), at(work, step)
     call(pack, (panels, at(W_hh, 0), H, 1, H, H))
@@ -1067,9 +1068,18 @@ def _through_time(
                 for i in range(n * H, (n + 1) * H):
                     work[i] = dy[t * step + i] if valid[t + 1, n] else dy[t * step + i] + carried[i]
         source = (at(da, (t + 1) * step), H, 1, K, panels)
-        sums = (at(norms, t * N), at(norms, ((norms.shape[0] - 1) * T + t) * N))
+        sums = (at(squares, 0), at(squares, (squares.shape[0] - 1) * N))
+        squares[:] = 0
+        flushed[t] = 0
         slope = (derivative, at(h, (t + 1) * step), H, sums, at(flushed, t))
         call(product, ((at(da, t * step), H, N, H), (begin, H), source, UNUSED, slope))
+        for n in range(N):
+            if squares.shape[0] == 1:
+                row_norms[t, n] = np.sqrt(squares[0, n])
+            elif squares[1, n] < 2.0**-1000:
+                row_norms[t, n] = np.sqrt(squares[0, n]) / SCALE_UP
+            else:
+                row_norms[t, n] = np.sqrt(squares[1, n]) / SCALE_DOWN
         if valid.size:
             for n in range(N):
                 if not valid[t, n]:  # the step is not there: ∂L/∂h_t goes back as it is
@@ -1337,13 +1347,13 @@ def rnn_backward(
     if out is None:
         out = {symbol: np.empty(params[symbol].shape, dtype) for symbol in ("W_xh", "W_hh", "b_h")}
     carried = np.empty((N, H), dtype)
-    norms = np.zeros((1 if dtype.itemsize == 4 else 2, T, N))
-    flushed = np.zeros(T, dtype=int)
+    row_norms, flushed = np.empty((T, N)), np.empty(T, dtype=int)
+    squares = here.empty((1 if dtype.itemsize == 4 else 2, N), DOUBLE)
     dx = here.empty(x.shape, dtype) if inputs and dense else None
     da = here.empty((T, N, H), dtype)
     work = here.empty(for_gradients(kind, H, max(D, H), N), dtype)
     mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
-    flat = da.reshape(-1), carried.reshape(-1), norms, flushed, ready(dy).reshape(-1)
+    flat = da.reshape(-1), carried.reshape(-1), squares, row_norms, flushed, ready(dy).reshape(-1)
     for first, end in reversed(spans(T, N * H * H)):
         np.add(dy[end - 1], dstate if end == T else carried, out=work[: N * H].reshape(N, H))
         through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity], first, end)
@@ -1356,15 +1366,7 @@ def rnn_backward(
         columns = here.empty((D, H), dtype)
         scatter(columns, x, da.reshape(-1))
         out["W_xh"][...] = columns.T
-    return dx, carried, out, rnn.Flow(roots(norms), flushed)
-
-
-def roots(squares: Array) -> Array:
-    """Norms from sums of squares, which float64 has twice: of small entries scaled up, of large ones scaled down."""
-    if len(squares) == 1:
-        return np.sqrt(squares[0])
-    up, down = np.sqrt(squares)
-    return np.where(squares[1] < 2.0**-1000, up / SCALE_UP, down / SCALE_DOWN)
+    return dx, carried, out, rnn.Flow(row_norms, flushed)
 
 
 def linear_forward(
