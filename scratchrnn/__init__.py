@@ -20,8 +20,11 @@ from .gradients.clip import global_norm as global_norm
 from .gradients.report import GradientCheckError as GradientCheckError
 from .gradients.report import GradientReport as GradientReport
 from .history import History as History
+from .layers.dropout import Dropout as Dropout
+from .layers.embedding import Embedding as Embedding
+from .layers.layer_norm import LayerNorm as LayerNorm
 from .layers.linear import Linear as Linear
-from .layers.rnn import RNN as RNN
+from .layers.stack import RNN as RNN
 from .minibatches import BatchSource as BatchSource
 from .model import SequenceModel as SequenceModel
 from .model import VanillaRNN as VanillaRNN

@@ -18,12 +18,15 @@ from . import optimizers
 from .backends import resolve
 from .backends.arrays import to_numpy
 from .history import FlowRecord, History
+from .layers.dropout import Dropout
+from .layers.embedding import Embedding
+from .layers.layer_norm import LayerNorm
 from .layers.linear import Linear
-from .layers.rnn import RNN
+from .layers.stack import RNN
 from .model import SequenceModel, VanillaRNN
 
 FORMAT = 1
-LAYERS: dict[str, Any] = {layer.__name__: layer for layer in (RNN, Linear)}
+LAYERS: dict[str, Any] = {layer.__name__: layer for layer in (RNN, Linear, Embedding, Dropout, LayerNorm)}
 
 
 class Checkpoint(NamedTuple):

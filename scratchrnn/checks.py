@@ -24,3 +24,12 @@ def above_zero(name: str, value: Any, infinity: bool = False) -> float:
     if not value > 0 or (math.isinf(value) and not infinity):
         raise ValueError(f"{name} must be above 0{'' if infinity else ' and finite'}, got {value}")
     return float(value)
+
+
+def probability(name: str, value: Any) -> float:
+    """The value as a float; TypeError unless it is a number, ValueError unless in [0, 1)."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number from 0 up to, but not including, 1, got {value!r}")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+    return float(value)

@@ -16,7 +16,13 @@ from .steps import Counted
 
 
 def sequences(
-    x: Any, lengths: Any, features: int, tokens_allowed: bool, dtype: np.dtype, backend: Backend
+    x: Any,
+    lengths: Any,
+    features: int,
+    tokens_allowed: bool,
+    dtype: np.dtype,
+    backend: Backend,
+    vectors_allowed: bool = True,
 ) -> tuple[Array, np.ndarray | None]:
     """x (N, T, D), or integer tokens (N, T) where the first layer takes them → (T, N, D) or int64 (T, N), and lengths.
 
@@ -25,6 +31,9 @@ def sequences(
     x = as_array("x", x)
     tokens = x.dtype.kind in "iu" and x.ndim == 2
     expected = f"(N, T, {features})"
+    if not tokens and not vectors_allowed:
+        kind = TypeError if x.dtype.kind not in "iu" else ValueError
+        raise kind(f"the first layer takes integer tokens (N, T) alone, got {x.dtype} of shape {x.shape}")
     if tokens and not tokens_allowed:
         raise ValueError(f"the first layer takes no integer tokens; expected x of shape {expected}, got {x.shape}")
     if not tokens and x.ndim != 3:
@@ -55,6 +64,17 @@ def sequences(
     return (x.astype(np.int64, copy=False) if tokens else x), lengths
 
 
+def one_step(x_t: Any, features: int, tokens_allowed: bool, vectors_allowed: bool) -> Array:
+    """x_t (N, D), or integer tokens (N,) where the first layer takes them → a sequence of that one step."""
+    x_t = as_array("x_t", x_t)
+    tokens = tokens_allowed and x_t.dtype.kind in "iu" and x_t.ndim == 1
+    vectors = vectors_allowed and x_t.ndim == 2 and x_t.shape[1] == features
+    if not tokens and not vectors:
+        forms = [f"(N, {features})"] * vectors_allowed + ["integer tokens (N,)"] * tokens_allowed
+        raise ValueError(f"expected x_t of shape {' or '.join(forms)}, got {x_t.dtype} of shape {x_t.shape}")
+    return x_t[:, None]
+
+
 def row_lengths(lengths: Any, N: int, T: int) -> np.ndarray | None:
     """lengths (N,) of integers in [1, T] as int64; None when it says nothing: no lengths, or all rows T long."""
     if lengths is None:
@@ -77,7 +97,8 @@ def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend) ->
         return backend.xp.zeros(shape, dtype)
     h0 = as_array("h0", h0)
     if h0.shape != shape:
-        raise ValueError(f"expected h0 of shape (N, H) = {shape}, got {h0.shape}")
+        letters = "(N, H)" if len(shape) == 2 else "(num_layers · directions, N, H)"
+        raise ValueError(f"expected h0 of shape {letters} = {shape}, got {h0.shape}")
     h0 = _cast(h0, dtype, backend)
     wrong = ~backend.xp.isfinite(h0)
     if bool(wrong.any()):

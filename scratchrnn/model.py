@@ -16,13 +16,14 @@ from . import door, passes
 from .backends import resolve
 from .backends.arrays import Array, to_numpy
 from .gradients.flow import Flow
-from .layers import Layer, RecurrentLayer
+from .layers import Layer, RecurrentLayer, sized
 from .layers.linear import Linear
-from .layers.rnn import RNN
+from .layers.stack import RNN
 from .losses import LOSSES
 from .parameters import Parameters
 from .passes import Batch, Network, States
 from .steps import Counted, counted_steps
+from .summary import table
 
 
 class Outputs(NamedTuple):
@@ -115,6 +116,30 @@ class SequenceModel:
             return y
         return y.reshape(-1, self.output_size) if counted.mask is None else y[counted.mask.T]
 
+    def step(self, x_t: Any, state: Any = None) -> tuple[Array, Any]:
+        """One time step of a stream: x_t (N, D), or integer tokens (N,), → outputs y_t (N, O) and the state after it.
+
+        state is what an earlier call returned (or `forward` as h_last); None is the zero state, for the first step.
+        Step by step the outputs are those of `forward` for the whole sequence. Raises ValueError for a model with a
+        bidirectional layer, and what `forward` raises.
+
+        >>> model = VanillaRNN(3, 4, 2, backend="numpy")
+        >>> state = None
+        >>> for x_t in np.zeros((5, 1, 3)):
+        ...     y_t, state = model.step(x_t, state)
+        >>> y_t.shape, state.shape
+        ((1, 2), (1, 4))
+        """
+        for i, layer in enumerate(self.layers):
+            if layer.options.get("bidirectional"):
+                raise ValueError(
+                    f"layer {i} is bidirectional: it reads a sequence from its end, which a stream does not have; "
+                    "call forward with whole sequences"
+                )
+        x = door.one_step(x_t, self.input_size, self.layers[0].takes_tokens, self.layers[0].takes_vectors)
+        out = self.forward(x, state)
+        return out.y[:, 0], out.h_last
+
     def loss(self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
         """The loss alone, as `loss_and_grads` computes it."""
         batch = self._check_batch(x, target, h0, steps, lengths)
@@ -148,6 +173,8 @@ class SequenceModel:
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
         batch = self._check_batch(x, target, h0, steps, lengths)
+        if rng is not None and not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a generator such as np.random.default_rng(0), or None, got {rng!r}")
         if inputs and batch.x.ndim == 2:
             raise TypeError("integer tokens have no gradient; call with inputs=False, or pass one-hot x as floats")
         result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng)
@@ -190,17 +217,17 @@ class SequenceModel:
         """O."""
         return self.layers[-1].output_size
 
-    def __repr__(self) -> str:
+    def summary(self) -> str:
+        """The table that `print(model)` shows: each layer, what it gives, its parameters and how many numbers they are.
+
+        Every parameter is trained, so there is one total.
+        """
         title = f"{type(self).__name__} · loss {self.loss_name} · {self.dtype} on {self.backend}"
-        lines = [title, f"  {'layer':<18} {'parameter':<10} {'shape':<14} {'count':>10}"]
-        for i, layer in enumerate(self.layers):
-            name = f"{type(layer).__name__}({layer.input_size} → {layer.output_size})"
-            for symbol, array in self._network.own(i, self.params).items():
-                parameter = self._network.prefixes[i] + symbol
-                lines.append(f"  {name:<18} {parameter:<10} {array.shape!s:<14} {array.size:>10,}")
-                name = ""
-        lines.append(f"  {'total':<44} {self.params.vector.size:>10,}")
-        return "\n".join(lines)
+        parameters = [self._network.own(i, self.params) for i in range(len(self.layers))]
+        return table(title, self.layers, self._prefixes(), parameters)
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def _prefixes(self) -> tuple[str, ...]:
         """What stands before each layer's symbols in the names of its parameters."""
@@ -232,10 +259,14 @@ class SequenceModel:
         strangers = [layer for layer in self.layers if not hasattr(layer, "backward") or isinstance(layer, type)]
         if strangers:
             raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {strangers[0]!r}")
+        self.layers = sized(self.layers)
         if self.loss_name not in LOSSES:
             raise ValueError(f"loss={self.loss_name!r} is not known; choose one of {', '.join(LOSSES)}")
         if not self._recurrent():
             raise ValueError("a SequenceModel needs at least one recurrent layer, such as RNN(input_size, hidden_size)")
+        for i, layer in enumerate(self.layers):
+            if i and not layer.takes_vectors:
+                raise ValueError(f"layer {i} is {layer}, which takes integer tokens: it must be the first layer")
         sizes = [(layer.input_size, layer.output_size) for layer in self.layers]
         for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
             if before[1] != after[0]:
@@ -245,7 +276,10 @@ class SequenceModel:
         self, x: Any, h0: Any, lengths: Any, steps: Any = "all"
     ) -> tuple[Array, States, Array | None, Counted]:
         backend, dtype = self._backend, self.dtype
-        x, lengths = door.sequences(x, lengths, self.input_size, self.layers[0].takes_tokens, dtype, backend)
+        first = self.layers[0]
+        x, lengths = door.sequences(
+            x, lengths, self.input_size, first.takes_tokens, dtype, backend, first.takes_vectors
+        )
         T, N = x.shape[:2]
         states = tuple(
             door.state(state, layer.state_shape(N), dtype, backend)

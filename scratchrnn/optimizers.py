@@ -3,11 +3,16 @@
 An optimizer object holds hyper-parameters only. Its running averages are a dict of vectors that `init` makes and the
 history of a training run keeps, so one object can serve many runs. Each rule below is the text that a backend may twin:
 it advances the averages in place, leaves in `delta` what is to be subtracted from the parameters, and returns nothing.
+
+Every optimizer takes `weight_decay` λ, decoupled from the gradient and its averages: θ ← θ − η·λ·θ − δ, so that each
+update shrinks the weights by the same factor 1 − η·λ whatever the rule makes of the gradient. With Adam that is AdamW
+(Loshchilov and Hutter 2019, algorithm 2), with plain SGD the same as a penalty ½·λ·‖θ‖² on the loss. It acts on every
+parameter, biases included, as PyTorch's AdamW does: to an optimizer the parameters are one vector.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -76,33 +81,50 @@ class Optimizer(Protocol):
 
     def init(self, vector: Array) -> Moments: ...
 
-    def step(self, delta: Array, grad: Array, moments: Moments, step: int, backend: Backend) -> None: ...
+    def step(
+        self, delta: Array, grad: Array, moments: Moments, step: int, backend: Backend, vector: Array | None = None
+    ) -> None: ...
 
 
 @dataclass(frozen=True)
 class _Rule:
     """Shared by the rules: the averages they keep, and the call with hyper-parameters in declared order."""
 
+    learning_rate: float
+    weight_decay: float = field(default=0.0, kw_only=True)
+
     _keeps: ClassVar[tuple[str, ...]] = ()
     _text: ClassVar[Any]
 
     def __post_init__(self) -> None:
-        for name, value in self._hyper().items():
+        for name, value in vars(self).items():
             lower = 0 <= value if name != "learning_rate" else 0 < value
             upper = value < 1 if name in ("momentum", "decay", "beta1", "beta2") else np.isfinite(value)
             if not (lower and upper):
                 raise ValueError(f"{type(self).__name__}: {name}={value} is out of range")
 
     def _hyper(self) -> dict[str, float]:
-        return dict(vars(self))
+        """What the rule's text needs: all but weight_decay."""
+        return {name: value for name, value in vars(self).items() if name != "weight_decay"}
 
     def init(self, vector: Array) -> Moments:
         """Averages of a training run that has not begun: zeros."""
         return {name: namespace(vector).zeros_like(vector) for name in self._keeps}
 
-    def step(self, delta: Array, grad: Array, moments: Moments, step: int, backend: Backend) -> None:
-        """Write into delta what update number `step` (from 1) subtracts from the parameters; advance the averages."""
+    def step(
+        self, delta: Array, grad: Array, moments: Moments, step: int, backend: Backend, vector: Array | None = None
+    ) -> None:
+        """Write into delta what update number `step` (from 1) subtracts from the parameters; advance the averages.
+
+        vector holds the parameters, which weight decay needs.
+        """
         backend.twin(self._text)(delta, grad, moments, step, **self._hyper())
+        if self.weight_decay:
+            if vector is None:
+                raise TypeError(
+                    f"{self}: weight decay needs the parameters as well; call step(…, vector=params.vector)"
+                )
+            delta += (self.learning_rate * self.weight_decay) * vector
 
 
 @dataclass(frozen=True)

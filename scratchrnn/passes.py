@@ -19,6 +19,7 @@ from .parameters import Parameters
 from .steps import Counted
 
 States = tuple[Array, ...]  # one state per recurrent layer, bottom to top
+Noise = tuple["Array | None", ...]  # what each layer drew at random, rows on the last axis but one; None for nothing
 
 
 class Network(NamedTuple):
@@ -32,6 +33,11 @@ class Network(NamedTuple):
         """Parameters of layer i by its own symbols."""
         return {symbol: params[self.prefixes[i] + symbol] for symbol in self.layers[i].shapes()}
 
+    @property
+    def directions(self) -> int:
+        """Of the top recurrent layer."""
+        return 2 if [layer for layer in self.layers if layer.recurrent][-1].options.get("bidirectional") else 1
+
 
 class Batch(NamedTuple):
     """A minibatch past the door."""
@@ -42,6 +48,7 @@ class Batch(NamedTuple):
     target: Array  # (K, N, O) or integer (K, N)
     counted: Counted
     batch_rows: int  # N of the whole minibatch, also in a block of it
+    noise: Noise | None = None  # None is evaluation
 
     def work(self, params: Parameters) -> int:
         """Multiplications of a forward pass, near enough: every parameter once per step and row."""
@@ -54,11 +61,12 @@ class Batch(NamedTuple):
         contiguous = namespace(self.x).ascontiguousarray
         return Batch(
             contiguous(self.x[:, rows]),
-            tuple(state[rows] for state in self.states),
+            tuple(state[..., rows, :] for state in self.states),
             None if self.lengths is None else self.lengths[rows],
             contiguous(self.target[:, rows]),
             self.counted.rows(rows),
             self.batch_rows,
+            None if self.noise is None else tuple(None if m is None else m[..., rows, :] for m in self.noise),
         )
 
 
@@ -90,14 +98,16 @@ def run(
     states: States,
     lengths: Array | None,
     counted: Counted | None = None,
-    rng: np.random.Generator | None = None,
+    noise: Noise | None = None,
 ) -> Forward:
     """Forward through all layers. Those above the top recurrent one work step by step: they see counted steps only."""
     traces, h_last, remaining = [], [], list(states)
     h = x
     for i, layer in enumerate(network.layers):
         state = remaining.pop(0) if layer.recurrent else None
-        x, state, trace = backend.twin(layer.forward)(network.own(i, params), x, state, lengths=lengths, rng=rng)
+        drawn = {} if noise is None or noise[i] is None else {"noise": noise[i]}
+        function = backend.twin(layer.forward)
+        x, state, trace = function(network.own(i, params), x, state, lengths=lengths, **drawn, **layer.options)
         traces.append(trace)
         if layer.recurrent:
             h_last.append(state)
@@ -107,12 +117,26 @@ def run(
     return Forward(x, h, tuple(h_last), traces)
 
 
-def block_loss(
-    network: Network, backend: Backend, params: Parameters, batch: Batch, rng: np.random.Generator | None = None
-) -> tuple[Any, Array, Forward]:
+def draw(network: Network, backend: Backend, batch: Batch, rng: np.random.Generator, dtype: np.dtype) -> Noise:
+    """What the layers draw at random for a whole minibatch, bottom to top, before its rows are cut into blocks.
+
+    Layers above the top recurrent one draw for the steps that they see.
+    """
+    top = max(i for i, layer in enumerate(network.layers) if layer.recurrent)
+
+    def drawn(i: int, layer: Any) -> Array | None:
+        if not hasattr(layer, "draw"):
+            return None
+        noise = layer.draw(rng, len(batch.target if i > top else batch.x), batch.batch_rows, dtype)
+        return None if noise is None else backend.asarray(noise)
+
+    return tuple(drawn(i, layer) for i, layer in enumerate(network.layers))
+
+
+def block_loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Any, Array, Forward]:
     """The block's share of the loss, ∂L/∂y, and the forward pass they came from."""
-    x, states, lengths, target, counted, _ = batch
-    forward = run(network, backend, params, x, states, lengths, counted, rng)
+    x, states, lengths, target, counted, _, noise = batch
+    forward = run(network, backend, params, x, states, lengths, counted, noise)
     loss, dy = backend.twin(network.loss)(forward.y, target, counted.total, counted.mask)
     return loss, dy, forward
 
@@ -123,27 +147,30 @@ def block_grads(
     params: Parameters,
     batch: Batch,
     inputs: bool = False,
-    rng: np.random.Generator | None = None,
 ) -> Backward:
     """Loss and gradients of one block of rows."""
-    loss, dy, forward = block_loss(network, backend, params, batch, rng)
+    loss, dy, forward = block_loss(network, backend, params, batch)
     grads = params.like(backend.xp.empty_like(params.vector))
     dstates: list[Array] = []  # filled from the top recurrent layer down
     flows: list[LayerFlow] = []
     for i, layer in reversed(list(enumerate(network.layers))):
         dstate = None
         if layer.recurrent:
-            if not flows:
+            if not dstates:
                 dy = batch.counted.put(dy, len(batch.x))
-            dstate = backend.xp.zeros_like(forward.h_last[-1 - len(flows)])
+            dstate = backend.xp.zeros_like(forward.h_last[-1 - len(dstates)])
         backward = backend.twin(layer.backward)
-        dy, dstate, own, flow = backward(network.own(i, params), dy, forward.traces[i], dstate, inputs=inputs or i > 0)
+        dy, dstate, own, flow = backward(
+            network.own(i, params), dy, forward.traces[i], dstate, inputs=inputs or i > 0, **layer.options
+        )
         for symbol, array in own.items():
             grads[network.prefixes[i] + symbol][...] = array
         if layer.recurrent:
             dstates.append(dstate)
-            flows.append(LayerFlow(batch.batch_rows * flow.row_norms.T, flow.flushed))
-    return Backward(loss, grads, tuple(dstates[::-1]), dy, forward.h_last, Flow(tuple(flows[::-1])))
+            for cell in reversed(getattr(flow, "cells", (flow,))):
+                flows.append(LayerFlow(batch.batch_rows * cell.row_norms.T, cell.flushed))
+    flow = Flow(tuple(flows[::-1]), network.directions)
+    return Backward(loss, grads, tuple(dstates[::-1]), dy, forward.h_last, flow)
 
 
 def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> Any:
@@ -161,8 +188,10 @@ def loss_and_grads(
     rng: np.random.Generator | None = None,
 ) -> Backward:
     """Loss and gradients of a minibatch: its blocks, put together in their order."""
+    if rng is not None:
+        batch = batch._replace(noise=draw(network, backend, batch, rng, params.vector.dtype))
     blocks = backend.cut(batch.batch_rows, batch.work(params))
-    results = backend.map(lambda rows: block_grads(network, backend, params, batch.block(rows), inputs, rng), blocks)
+    results = backend.map(lambda rows: block_grads(network, backend, params, batch.block(rows), inputs), blocks)
     if len(results) == 1:
         return results[0]
     grads = results[0].grads
@@ -177,10 +206,10 @@ def loss_and_grads(
     return Backward(
         sum(r.loss for r in results),
         grads,
-        tuple(_side_by_side([r.grads_h0[i] for r in results]) for i in layers),
+        tuple(_side_by_side([r.grads_h0[i] for r in results], axis=-2) for i in layers),
         _side_by_side([r.grads_x for r in results], axis=1) if inputs else None,
-        tuple(_side_by_side([r.h_last[i] for r in results]) for i in layers),
-        Flow(tuple(layer_flow(i) for i in layers)),
+        tuple(_side_by_side([r.h_last[i] for r in results], axis=-2) for i in layers),
+        Flow(tuple(layer_flow(i) for i in range(len(results[0].flow.layers))), network.directions),
     )
 
 
@@ -197,7 +226,8 @@ def tangent(
     remaining = list(dstates)
     for i, layer in enumerate(network.layers):
         dstate = remaining.pop(0) if layer.recurrent else None
-        dx, _ = layer.tangent(network.own(i, params), traces[i], network.own(i, dparams), dx, dstate)
+        own, moved = network.own(i, params), network.own(i, dparams)
+        dx, _ = layer.tangent(own, traces[i], moved, dx, dstate, **layer.options)
         if layer.recurrent and not remaining:
             dx = counted.take(dx)
     return dx

@@ -132,7 +132,7 @@ def _update(
         clipped |= clip_by_value(grad, clip_value)
 
     delta = backend.xp.empty_like(vector)
-    history.optimizer.step(delta, grad, history.moments, update, backend)
+    history.optimizer.step(delta, grad, history.moments, update, backend, vector)
     if not _step_is_finite(delta, history.moments, norm):
         history.moments = {}  # spoiled: nothing can go on from them
         names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]

@@ -526,17 +526,18 @@ def test_copies_are_independent(copied: Any, architecture: str, backend: str) ->
 def test_print() -> None:
     assert str(sr.VanillaRNN(3, 6, 5, backend="numpy")) == (
         "VanillaRNN · loss mse · float64 on numpy\n"
-        "  layer              parameter  shape               count\n"
-        "  RNN(3 → 6)         W_xh       (6, 3)                 18\n"
-        "                     W_hh       (6, 6)                 36\n"
-        "                     b_h        (6,)                    6\n"
-        "  Linear(6 → 5)      W_hy       (5, 6)                 30\n"
-        "                     b_y        (5,)                    5\n"
-        "  total                                                95"
+        "  layer          output     parameter  shape   count\n"
+        "  RNN(3 → 6)     (N, T, 6)  W_xh       (6, 3)     18\n"
+        "                            W_hh       (6, 6)     36\n"
+        "                            b_h        (6,)        6\n"
+        "  Linear(6 → 5)  (N, T, 5)  W_hy       (5, 6)     30\n"
+        "                            b_y        (5,)        5\n"
+        "  total, all of them trained                      95"
     )
     text = str(make_model("rnn-rnn-linear", loss="cross_entropy", dtype="float32"))
     assert text.startswith("SequenceModel · loss cross_entropy · float32 on numpy\n")
     assert "1.W_hh     (6, 6)" in text
+    assert text == make_model("rnn-rnn-linear", loss="cross_entropy", dtype="float32").summary()
     big = str(sr.VanillaRNN(1000, 2000, 10, backend="numpy", dtype="float32"))
     assert "2,000,000" in big and big.splitlines()[-1].endswith("6,022,010")
 

@@ -131,7 +131,7 @@ def optimizer_cases(optimizer: Any) -> Callable[[Arrays], Iterator[Case]]:
                 yield (
                     f"{size} step {step}",
                     (np.full(size, np.nan, new.dtype), new(size), moments, step),
-                    vars(optimizer),
+                    optimizer._hyper(),
                 )
 
     return cases

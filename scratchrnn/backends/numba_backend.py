@@ -28,7 +28,7 @@ class NumbaBackend(Backend):
             raise ImportError(
                 f"the numba backend needs the package numba, which does not import ({error}): pip install numba"
             ) from error
-        from .numba_twins import TWINS
+        from .numba_layers import TWINS
 
         self._twins = TWINS
 

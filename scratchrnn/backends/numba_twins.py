@@ -1181,9 +1181,11 @@ def rnn_forward(
     state: Array,
     *,
     lengths: Array | None = None,
-    rng: np.random.Generator | None = None,
+    nonlinearity: str = "tanh",
 ) -> tuple[Array, Array, rnn.Trace]:
     """Twin of `layers.rnn.forward`."""
+    if nonlinearity != "tanh":
+        return rnn.forward(params, x, state, lengths=lengths, nonlinearity=nonlinearity)
     W_xh, W_hh, b_h = ready(params["W_xh"]), ready(params["W_hh"]), ready(params["b_h"])
     x = ready(x)
     T, N = x.shape[:2]
@@ -1200,9 +1202,17 @@ def rnn_forward(
 
 
 def rnn_backward(
-    params: Mapping[str, Array], dy: Array, trace: rnn.Trace, dstate: Array, *, inputs: bool = True
+    params: Mapping[str, Array],
+    dy: Array,
+    trace: rnn.Trace,
+    dstate: Array,
+    *,
+    inputs: bool = True,
+    nonlinearity: str = "tanh",
 ) -> tuple[Array | None, Array, dict[str, Array], rnn.Flow]:
     """Twin of `layers.rnn.backward`."""
+    if nonlinearity != "tanh":
+        return rnn.backward(params, dy, trace, dstate, inputs=inputs, nonlinearity=nonlinearity)
     x, h, valid = trace
     W_xh, W_hh = ready(params["W_xh"]), ready(params["W_hh"])
     T, N, H = dy.shape
@@ -1253,12 +1263,7 @@ def roots(squares: Array) -> Array:
 
 
 def linear_forward(
-    params: Mapping[str, Array],
-    h: Array,
-    state: None,
-    *,
-    lengths: Array | None = None,
-    rng: np.random.Generator | None = None,
+    params: Mapping[str, Array], h: Array, state: None, *, lengths: Array | None = None
 ) -> tuple[Array, None, linear.Trace]:
     """Twin of `layers.linear.forward`."""
     W_hy = ready(params["W_hy"])

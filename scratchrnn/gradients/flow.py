@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..backends.arrays import Array
+from ..backends.arrays import Array, namespace
 from .clip import row_norms
 
 
@@ -27,10 +27,12 @@ class LayerFlow(NamedTuple):
 class Flow(NamedTuple):
     """Gradient flow of one backward pass; `layers` has one entry per recurrent layer, bottom to top.
 
-    `norms`, `per_sample` and `flushed` are those of the top recurrent layer.
+    A layer with several levels or directions has an entry for each, in PyTorch's order (level by level, forward before
+    reverse). `norms`, `per_sample` and `flushed` are those of the top recurrent layer, both directions together.
     """
 
     layers: tuple[LayerFlow, ...]
+    directions: int = 1  # of the top recurrent layer, which has as many of the last entries
 
     def __repr__(self) -> str:
         N, T = self.per_sample.shape
@@ -38,19 +40,30 @@ class Flow(NamedTuple):
         return f"Flow(N={N}, T={T}, layers={len(self.layers)}, ‖∂L/∂h_t‖ {first:.3g} at t=0, {last:.3g} at t={T - 1})"
 
     @property
+    def top(self) -> LayerFlow:
+        """The top recurrent layer: of two directions the root of the sum of squares, for h_t is both of them."""
+        if self.directions == 1:
+            return self.layers[-1]
+        sides = self.layers[-self.directions :]
+        side_by_side = namespace(sides[0].per_sample).concatenate(
+            [side.per_sample[..., None] for side in sides], axis=2
+        )
+        return LayerFlow(row_norms(side_by_side), sum(side.flushed for side in sides))
+
+    @property
     def norms(self) -> Array:
         """(T,) float64: ‖∂L/∂h_t‖ of the top recurrent layer over batch and hidden units."""
-        return self.layers[-1].norms
+        return self.top.norms
 
     @property
     def per_sample(self) -> Array:
         """(N, T) float64: N · ‖∂L/∂h_t[n]‖ of the top recurrent layer; does not shrink with the batch."""
-        return self.layers[-1].per_sample
+        return self.top.per_sample
 
     @property
     def flushed(self) -> Array:
         """(T,) int: entries of ∂L/∂h_t set to 0 because they were subnormal."""
-        return self.layers[-1].flushed
+        return self.top.flushed
 
     def plot(self, ax: Any = None) -> Any:
         """Draw ‖∂L/∂h_t‖ against the time step: median over the rows, with their range. Returns the matplotlib axes."""

@@ -87,6 +87,7 @@ class Checker:
         self.loss = float(result.loss)
 
         self.network = model._network
+        self.kinked = any(layer.options.get("nonlinearity") == "relu" for layer in model.layers)
         self.batch = Batch(  # in float64, on NumPy
             _double(batch.x),
             tuple(_double(state) for state in batch.states),
@@ -105,8 +106,11 @@ class Checker:
         moved = self.point.map(lambda a: jitter(a, rng, self.eps))
         self.text_jittered = self._text_trajectory(moved).jittered(rng, self.eps)
 
-    def finite_differences(self, name: str, v: Array) -> tuple[float, float]:
-        """Directional derivative by central differences, and its noise: rounding of L, truncation, and conditioning."""
+    def finite_differences(self, name: str, v: Array) -> tuple[float, float, str]:
+        """Directional derivative by central differences; its noise (rounding of L, truncation, conditioning); a note.
+
+        Where a relu switches within the step, the difference says nothing: the noise is infinite, the note "kink".
+        """
         size = max(1.0, float(np.sqrt(np.mean(self.point.tensor(name) ** 2))))
         h = FD_STEP * size / float(np.linalg.norm(v))
 
@@ -118,7 +122,9 @@ class Checker:
         truncation = abs(far - near)
         if truncation > 0.1 * abs(near) and truncation > 10 * rounding:
             truncation = np.inf  # the step leaves the range in which the loss is anything like linear: chaos
-        return near, rounding + truncation + self._conditioning(name, v)
+        if self.kinked and not np.array_equal(self._active(name, 2 * h * v), self._active(name, -2 * h * v)):
+            return near, np.inf, "kink"
+        return near, rounding + truncation + self._conditioning(name, v), ""
 
     def complex_step(self, name: str, v: Array) -> tuple[float, float]:
         """Directional derivative by the complex step, and its noise, which is conditioning."""
@@ -131,6 +137,13 @@ class Checker:
         """⟨∂L/∂y, J·v⟩ along the stored trajectory, and how far a last-bit change of that trajectory moves it."""
         value = self._along(self.stored, name, v)
         return value, SAFETY * abs(self._along(self.stored_jittered, name, v) - value)
+
+    def _active(self, name: str, change: Array) -> Array:
+        """Which hidden units are above 0 with one tensor moved."""
+        traces = self._text_trajectory(self.point.plus(name, change)).traces
+        recurrent = [trace for trace, layer in zip(traces, self.network.layers, strict=True) if layer.recurrent]
+        cells = [cell for trace in recurrent for cell in getattr(trace, "cells", (trace,))]
+        return np.concatenate([(cell.h[1:] > 0).reshape(-1) for cell in cells])
 
     def _conditioning(self, name: str, v: Array) -> float:
         """How far the derivative moves when the point, and each state on the way, moves in its last bit.
@@ -192,4 +205,8 @@ def _double(array: Array) -> Array:
 
 
 def _map_trace(trace: Any, function: Callable[[Array], Array]) -> Any:
-    return type(trace)(*(None if a is None else function(a) for a in trace))
+    """The function applied to every array of a trace, however nested."""
+    if isinstance(trace, tuple):
+        parts = (_map_trace(part, function) for part in trace)
+        return type(trace)(*parts) if hasattr(trace, "_fields") else tuple(parts)
+    return None if trace is None else function(trace)

@@ -56,7 +56,8 @@ class TensorReport:
 
     @property
     def note(self) -> str:
-        """What else to know: "underflow" (below the range of the dtype, compared as zero) or "exactly 0"."""
+        """What else to know: "underflow" (below the range of the dtype, compared as zero); "exactly 0"; "kink" (a relu
+        switches within the step of finite differences)."""
         return next((c.note for c in self.comparisons.values() if c.note), "")
 
 

@@ -2,17 +2,26 @@
 
 A layer is a specification (sizes and initialisation, no arrays) beside three pure functions at module level:
 
-    forward(params, x, state, *, lengths=None, rng=None) → y, state, trace
+    forward(params, x, state, *, lengths=None)           → y, state, trace
     backward(params, dy, trace, dstate, *, inputs=True)  → dx, dstate0, grads, flow
     tangent(params, trace, dparams, dx, dstate)          → dy, dstate
 
 `params` maps the layer's own symbols to arrays, `trace` is whatever forward leaves for backward, and nothing is
 remembered anywhere else. `inputs=False` says that nobody will read dx. A layer without a state takes and returns None.
+
+What else these functions need (a nonlinearity, a number of levels) stands in the specification's `options` and is
+passed to all three. A layer that is random in training has a method
+
+    draw(rng, steps, rows, dtype) → noise
+
+which is called once for all rows of a minibatch; forward gets the noise of its rows, or no `noise` at all, which is
+evaluation. Rows are the last axis but one of noise, and of a state. Where a layer is made of several recurrences, its
+flow and its trace have a tuple `cells` with one entry for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,9 +34,19 @@ class Layer(Protocol):
 
     recurrent: bool  # has a state, and its steps depend on one another
     takes_tokens: bool  # accepts integer input (T, N)
-    forward: Callable[..., Any]
-    backward: Callable[..., Any]
-    tangent: Callable[..., Any]
+    takes_vectors: bool  # accepts input (T, N, D)
+
+    @property
+    def forward(self) -> Callable[..., Any]: ...
+
+    @property
+    def backward(self) -> Callable[..., Any]: ...
+
+    @property
+    def tangent(self) -> Callable[..., Any]: ...
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...
 
     @property
     def input_size(self) -> int: ...
@@ -44,3 +63,16 @@ class RecurrentLayer(Layer, Protocol):
     """A layer with a state."""
 
     def state_shape(self, rows: int) -> Shape: ...
+
+
+def sized(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers, where one goes by the size of its neighbour with that size: of the one before, else the one after."""
+    known = [getattr(layer, "size", 0) is not None for layer in layers]
+    if all(known) or not any(known):
+        return tuple(layers)
+    result: list[Any] = list(layers)
+    first = known.index(True)
+    for i in [*range(first + 1, len(result)), *reversed(range(first))]:
+        if not known[i]:
+            result[i] = result[i].sized(result[i - 1].output_size if i > first else result[i + 1].input_size)
+    return tuple(result)

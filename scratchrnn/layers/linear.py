@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,12 +24,7 @@ class Trace(NamedTuple):
 
 
 def forward(
-    params: Mapping[str, Array],
-    h: Array,
-    state: None,
-    *,
-    lengths: Array | None = None,
-    rng: np.random.Generator | None = None,
+    params: Mapping[str, Array], h: Array, state: None, *, lengths: Array | None = None
 ) -> tuple[Array, None, Trace]:
     """y_t = W_hy · h_t + b_y. h (K, N, H) → y (K, N, O). There is no state."""
     return h @ params["W_hy"].T + params["b_y"], None, Trace(h)
@@ -57,7 +52,10 @@ def tangent(
 
 @dataclass(frozen=True)
 class Linear:
-    """y_t = W_hy · h_t + b_y. Parameters: W_hy (O, H), b_y (O,). (N, T, H) → (N, T, O)."""
+    """y_t = W_hy · h_t + b_y. Parameters: W_hy (O, H), b_y (O,). (N, T, H) → (N, T, O).
+
+    init names the rule for W_hy, as `RNN` explains.
+    """
 
     input_size: int
     output_size: int
@@ -65,6 +63,8 @@ class Linear:
 
     recurrent = False
     takes_tokens = False
+    takes_vectors = True
+    options: ClassVar[Mapping[str, Any]] = {}
     forward = staticmethod(forward)
     backward = staticmethod(backward)
     tangent = staticmethod(tangent)

@@ -1,6 +1,6 @@
 """The recurrence: the chapter's hidden state, forward and backward through time.
 
-    h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h)
+    h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h)      or relu in place of tanh
 
 Letters used throughout: N rows in the batch, T time steps, D input features, H hidden units. Arrays are time-major.
 `h` has T + 1 steps: `h[0]` is the state before the first input, `h[t + 1]` the state after x_t (the chapter's h_t).
@@ -10,21 +10,19 @@ alone, because tanh′(a) = 1 − tanh²(a) = 1 − h²; `tangent` is the forwar
 adjoint test of `check_gradients` sets against `backward`. They run as they stand on NumPy arrays, on CuPy arrays, and
 (forward) on complex numbers for the complex-step check. The numba backend, which is the default, computes with jitted
 twins of them: whoever changes this text to see what happens runs it with `use_backend("numpy")` or `--backend numpy`.
+
+The specification, `RNN`, stands in `stack.py`: it may ask for several such layers, and for both directions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backends.arrays import Array, namespace
-from ..checks import integer
 from ..gradients.clip import row_norms
-from ..parameters import Shape
-from .initial import check_init, draw
 
 
 class Trace(NamedTuple):
@@ -48,7 +46,7 @@ def forward(
     state: Array,
     *,
     lengths: Array | None = None,
-    rng: np.random.Generator | None = None,
+    nonlinearity: str = "tanh",
 ) -> tuple[Array, Array, Trace]:
     """h_t = tanh(a_t + W_hh · h_{t−1}) with a_t = W_xh · x_t + b_h, for t = 0 … T − 1.
 
@@ -64,14 +62,20 @@ def forward(
     h = xp.empty_like(a, shape=(T + 1, N, W_hh.shape[0]))
     h[0] = state
     for t in range(T):
-        h[t + 1] = xp.tanh(a[t] + h[t] @ W_hh.T)  # (N, H)
+        h[t + 1] = activate(a[t] + h[t] @ W_hh.T, nonlinearity)  # (N, H)
         if valid is not None:
             h[t + 1] = xp.where(valid[t], h[t + 1], h[t])
     return h[1:], h[T], Trace(x, h, valid)
 
 
 def backward(
-    params: Mapping[str, Array], dy: Array, trace: Trace, dstate: Array, *, inputs: bool = True
+    params: Mapping[str, Array],
+    dy: Array,
+    trace: Trace,
+    dstate: Array,
+    *,
+    inputs: bool = True,
+    nonlinearity: str = "tanh",
 ) -> tuple[Array | None, Array, dict[str, Array], Flow]:
     """Backpropagation through time. With δ_t = ∂L/∂h_t and a_t the argument of tanh:
 
@@ -94,7 +98,7 @@ def backward(
     carried = dstate
     for t in reversed(range(T)):
         dh[t], flushed[t] = flush_subnormals(dy[t] + carried)
-        da[t] = dh[t] * (1 - h[t + 1] ** 2)
+        da[t] = dh[t] * slope(h[t + 1], nonlinearity)
         if valid is not None:
             da[t] = xp.where(valid[t], da[t], 0)
         carried = da[t] @ W_hh
@@ -112,7 +116,13 @@ def backward(
 
 
 def tangent(
-    params: Mapping[str, Array], trace: Trace, dparams: Mapping[str, Array], dx: Array | None, dstate: Array
+    params: Mapping[str, Array],
+    trace: Trace,
+    dparams: Mapping[str, Array],
+    dx: Array | None,
+    dstate: Array,
+    *,
+    nonlinearity: str = "tanh",
 ) -> tuple[Array, Array]:
     """The linearised forward pass: how h moves when the parameters, the input and the first state move.
 
@@ -130,10 +140,21 @@ def tangent(
     dh = xp.empty_like(h)
     dh[0] = dstate
     for t in range(len(x)):
-        dh[t + 1] = (1 - h[t + 1] ** 2) * (da[t] + h[t] @ dW_hh.T + dh[t] @ W_hh.T)
+        dh[t + 1] = slope(h[t + 1], nonlinearity) * (da[t] + h[t] @ dW_hh.T + dh[t] @ W_hh.T)
         if valid is not None:
             dh[t + 1] = xp.where(valid[t], dh[t + 1], dh[t])
     return dh[1:], dh[-1]
+
+
+def activate(a: Array, nonlinearity: str) -> Array:
+    """tanh a; or relu a = max(0, a), which leaves a NaN as it is."""
+    xp = namespace(a)
+    return xp.tanh(a) if nonlinearity == "tanh" else xp.where(a.real <= 0, 0, a)
+
+
+def slope(h: Array, nonlinearity: str) -> Array:
+    """∂h/∂a in terms of h itself: 1 − h² for h = tanh a; 1 where h > 0, else 0, for h = relu a."""
+    return 1 - h**2 if nonlinearity == "tanh" else (h > 0).astype(h.dtype)
 
 
 def project(W_xh: Array, x: Array) -> Array:
@@ -159,45 +180,3 @@ def flush_subnormals(dh: Array) -> tuple[Array, Array]:
     xp = namespace(dh)
     tiny = (dh != 0) & (xp.abs(dh) < np.finfo(dh.dtype).tiny)
     return xp.where(tiny, 0, dh), tiny.sum()
-
-
-@dataclass(frozen=True)
-class RNN:
-    """A plain recurrent layer: h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h).
-
-    Parameters: W_xh (H, D), W_hh (H, H), b_h (H,). Input (N, T, D), or integer tokens (N, T) that stand for one-hot
-    vectors of size D. Output h (N, T, H), state (N, H). `init` names the rule for both matrices; biases start at 0.
-    """
-
-    input_size: int
-    hidden_size: int
-    init: str = field(default="xavier", kw_only=True)
-
-    recurrent = True
-    takes_tokens = True
-    forward = staticmethod(forward)
-    backward = staticmethod(backward)
-    tangent = staticmethod(tangent)
-
-    def __post_init__(self) -> None:
-        integer("input_size", self.input_size)
-        integer("hidden_size", self.hidden_size)
-        check_init(self.init)
-
-    @property
-    def output_size(self) -> int:
-        """H."""
-        return self.hidden_size
-
-    def shapes(self) -> dict[str, Shape]:
-        """Parameter shapes by symbol, in the order in which they are stored and drawn."""
-        H, D = self.hidden_size, self.input_size
-        return {"W_xh": (H, D), "W_hh": (H, H), "b_h": (H,)}
-
-    def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Initial parameters."""
-        return draw(rng, self.shapes(), self.init)
-
-    def state_shape(self, rows: int) -> Shape:
-        """Shape of the state of a batch of `rows` rows."""
-        return (rows, self.hidden_size)

@@ -1,0 +1,90 @@
+"""The embedding: each token has a vector of its own, a row of the table E, and that vector is learned.
+
+    y_t = E[x_t], which is Eᵀ · onehot(x_t)
+
+V below is the number of tokens, F the number of features of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from ..backends.arrays import Array, namespace
+from ..checks import integer
+from ..parameters import Shape
+from .initial import check_init, draw
+
+
+class Trace(NamedTuple):
+    """What forward hands to backward."""
+
+    x: Array  # (T, N) integer tokens
+
+
+def forward(
+    params: Mapping[str, Array], x: Array, state: None, *, lengths: Array | None = None
+) -> tuple[Array, None, Trace]:
+    """y_t = E[x_t]. x integer (T, N) → y (T, N, F). There is no state. Padding is token 0, which nothing counts."""
+    return params["E"][x], None, Trace(x)
+
+
+def backward(
+    params: Mapping[str, Array], dy: Array, trace: Trace, dstate: None, *, inputs: bool = True
+) -> tuple[None, None, dict[str, Array], None]:
+    """∂L/∂E[i] = Σ ∂L/∂y_t over the steps at which x_t = i. dy (T, N, F); tokens have no gradient."""
+    E = params["E"]
+    xp = namespace(E)
+    dE = xp.zeros_like(E)
+    xp.add.at(dE, trace.x.reshape(-1), dy.reshape(-1, E.shape[1]))
+    return None, None, {"E": dE}, None
+
+
+def tangent(
+    params: Mapping[str, Array], trace: Trace, dparams: Mapping[str, Array], dx: None, dstate: None
+) -> tuple[Array, None]:
+    """ẏ_t = Ė[x_t]."""
+    return dparams["E"][trace.x], None
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """y_t = E[x_t], for integer tokens x_t in 0 … V − 1. Parameter: E (V, F). (N, T) → (N, T, F).
+
+    The first layer of a model, `Embedding(number of tokens, number of features)`. init names the rule for E, as `RNN`
+    explains; the default is N(0, 1), PyTorch's. A rule that goes by the number of inputs would take V inputs for active
+    where one is.
+
+    >>> from scratchrnn import RNN, Embedding, Linear, SequenceModel
+    >>> model = SequenceModel([Embedding(30, 8), RNN(8, 16), Linear(16, 30)], loss="cross_entropy", backend="numpy")
+    >>> model(np.array([[3, 1, 4, 1, 5]])).shape
+    (1, 5, 30)
+    """
+
+    input_size: int
+    output_size: int
+    init: str = field(default="normal(1)", kw_only=True)
+
+    recurrent = False
+    takes_tokens = True
+    takes_vectors = False
+    options: ClassVar[Mapping[str, Any]] = {}
+    forward = staticmethod(forward)
+    backward = staticmethod(backward)
+    tangent = staticmethod(tangent)
+
+    def __post_init__(self) -> None:
+        integer("input_size", self.input_size)
+        integer("output_size", self.output_size)
+        check_init(self.init)
+
+    def shapes(self) -> dict[str, Shape]:
+        """Parameter shapes by symbol."""
+        return {"E": (self.input_size, self.output_size)}
+
+    def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Initial parameters."""
+        return draw(rng, self.shapes(), self.init)
