@@ -99,16 +99,19 @@ class EncoderDecoder:
         target.
         """
         encoder = self.encoder
-        source, states, inside, _ = encoder._check_inputs(x, h0, lengths)
-        read = passes.run(encoder._network, encoder._backend, encoder.params, source, states, inside, rng=rng)
-        written = self.decoder.loss_and_grads(
-            self.shifted(target), target, encoder._unpack_states(read.h_last), steps, rng=rng
-        )
+        source, states, inside, counted = encoder._check_inputs(x, h0, lengths)
+        batch = Batch(source, states, inside, source, counted, source.shape[1])
+        read = _read(encoder, batch, rng)
+        first = encoder._unpack_states(read.h_last)
+        written = self.decoder.loss_and_grads(self.shifted(target), target, first, steps, rng=rng)
         grads = self.params.like(namespace(self.params.vector).empty_like(self.params.vector))
         encoder_grads = encoder.params.like(grads.vector[: encoder.params.vector.size])
         grads_h0, flow = _from_last_state(encoder, read, self.decoder._pack_states(written.grads_h0), encoder_grads)
         grads.vector[encoder.params.vector.size :] = written.grads.vector
-        flow = Flow(tuple(_in_a_row(*both) for both in zip(flow.layers, written.flow.layers, strict=True)))
+        flow = Flow(
+            tuple(_in_a_row(*both) for both in zip(flow.layers, written.flow.layers, strict=True)),
+            written.flow.directions,
+        )
         return LossAndGrads(written.loss, grads, encoder._unpack_states(grads_h0), None, written.h_last, flow)
 
     def shifted(self, target: Any) -> np.ndarray:
@@ -189,23 +192,32 @@ class EncoderDecoder:
             raise ValueError(f"states of one row are {shapes[0]} in the encoder, but {shapes[1]} in the decoder")
 
 
+def _read(model: SequenceModel, batch: Batch, rng: np.random.Generator | None) -> passes.Forward:
+    """Forward through a model, with what its layers draw at random where an rng is given."""
+    network, backend, params = model._network, model._backend, model.params
+    noise = None if rng is None else passes.draw(network, backend, batch, rng, model.dtype)
+    return passes.run(network, backend, params, batch.x, batch.states, batch.lengths, noise=noise)
+
+
 def _from_last_state(
     model: SequenceModel, forward: passes.Forward, dstates: Any, grads: Parameters
 ) -> tuple[States, Flow]:
     """Backward through a model from ∂L/∂(its last states) alone. Fills grads; returns ∂L/∂h0 and the flow."""
     network, backend = model._network, model._backend
+    rows = forward.y.shape[1]
     dy = backend.xp.zeros_like(forward.y)
     remaining, dstates0, flows = list(dstates), [], []
     for i, layer in reversed(list(enumerate(network.layers))):
         dstate = remaining.pop() if layer.recurrent else None
-        backward = backend.twin(layer.backward)
-        dy, dstate, own, flow = backward(network.own(i, model.params), dy, forward.traces[i], dstate, inputs=i > 0)
-        for symbol, array in own.items():
-            grads[network.prefixes[i] + symbol][...] = array
+        own, backward = network.own(i, model.params), backend.twin(layer.backward)
+        dy, dstate, own_grads, flow = backward(own, dy, forward.traces[i], dstate, inputs=i > 0, **layer.options)
+        for symbol, view in network.own(i, grads).items():
+            view[...] = own_grads[symbol]
         if layer.recurrent:
             dstates0.append(dstate)
-            flows.append(LayerFlow(len(forward.h_last[0]) * flow.row_norms.T, flow.flushed))
-    return tuple(dstates0[::-1]), Flow(tuple(flows[::-1]))
+            cells = getattr(flow, "cells", (flow,))
+            flows += [LayerFlow(rows * cell.row_norms.T, cell.flushed) for cell in reversed(cells)]
+    return tuple(dstates0[::-1]), Flow(tuple(flows[::-1]), network.directions)
 
 
 def _in_a_row(first: LayerFlow, then: LayerFlow) -> LayerFlow:

@@ -18,7 +18,7 @@ import numpy as np
 from ..callbacks import CosineDecay
 from ..encoder_decoder import EncoderDecoder
 from ..layers.linear import Linear
-from ..layers.rnn import RNN
+from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..text import Vocabulary

@@ -21,7 +21,7 @@ import numpy as np
 from ..backends.arrays import to_numpy
 from ..callbacks import CosineDecay
 from ..layers.linear import Linear
-from ..layers.rnn import RNN
+from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..training import fit

@@ -16,7 +16,7 @@ from ..backends.arrays import to_numpy
 from ..callbacks import CosineDecay
 from ..layers import Layer
 from ..layers.linear import Linear
-from ..layers.rnn import RNN
+from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..training import fit
