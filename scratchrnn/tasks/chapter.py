@@ -8,8 +8,11 @@ the chapter prints it. It writes as the chapter does: from the last characters a
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from ..layers import Layer
 from ..layers.embedding import Embedding
 from ..layers.linear import Linear
 from ..layers.stack import RNN
@@ -57,7 +60,7 @@ def train(
     """The chapter's model with the chapter's settings."""
     vocabulary, x, target = data()
     V = len(vocabulary)
-    layers = [Embedding(V, 128), RNN(128, 128, num_layers=2), Linear(128, V)]
+    layers: list[Layer] = [Embedding(V, 128), RNN(128, 128, num_layers=2), Linear(128, V)]
     model = SequenceModel(layers, loss="cross_entropy", backend=backend, dtype=dtype, seed=seed)
     history = fit(
         model,
@@ -70,7 +73,10 @@ def train(
         seed=seed,
         progress=progress,
     )
+    score = history.loss[-1] if history.loss else math.nan
     beside = {"recited at temperature 0.8": recited(model)}
     prompt = "To be or not to "  # the chapter's; its window is as long as the prompt
     written = sample(model, vocabulary, prompt, 200, temperature=0.8, mode="window")
-    return Trained({"model": model}, history, history.loss[-1], beside, ((prompt, written[len(prompt) :]),))
+    examples = ((prompt, written[len(prompt) :]),)
+    extra = {"vocabulary": vocabulary.to_list()}
+    return Trained({"model": model}, history, score, beside, examples, extra)

@@ -11,7 +11,7 @@ on its own.
 from __future__ import annotations
 
 import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def train(
         LENGTH,
     )
     history = fit(
-        model,
+        cast(SequenceModel, model),  # it has all that `fit` asks of one
         dates.train.x,
         dates.train.target,
         lengths=dates.train.lengths,

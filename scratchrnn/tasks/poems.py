@@ -99,4 +99,5 @@ def train(
         callbacks=[CosineDecay(epochs)],
     )
     examples = tuple((first, next_line(model, poems.vocabulary, first)) for first, _ in poems.pairs[::40])
-    return Trained({"model": model}, history, metric(model, poems), examples=examples)
+    extra = {"vocabulary": poems.vocabulary.to_list()}
+    return Trained({"model": model}, history, metric(model, poems), examples=examples, extra=extra)

@@ -96,7 +96,7 @@ def train(
     """Five networks with one recurrent layer of 16, on windows with fresh noise of 0.1 in every update."""
     spots = data().spots
     x, target, _ = windows(spots)
-    models, histories = [], []
+    models = []
     for number in range(NETWORKS * seed, NETWORKS * (seed + 1)):
         model = SequenceModel([RNN(1, 16), Linear(16, 1)], loss="mse", backend=backend, dtype=dtype, seed=number)
         history = fit(
@@ -110,7 +110,8 @@ def train(
             callbacks=[CosineDecay(epochs)],
         )
         models.append(model)
-        histories.append(history)
+        if history.interrupted:
+            break
     forecasts = np.array([forecast(model, spots) for model in models])
     mean = forecasts.mean(axis=0)
     beside = {
@@ -123,4 +124,4 @@ def train(
         (f"{1947 + i}: {spots[TRAIN + i]:.0f} spots", f"forecast {mean[i]:.0f}") for i in range(0, len(mean), 10)
     )
     named = {f"model-{i}": model for i, model in enumerate(models)}
-    return Trained(named, histories[0], rmse(mean, spots), beside, examples)
+    return Trained(named, history, rmse(mean, spots), beside, examples)

@@ -6,6 +6,7 @@ A task is measured on its test part after training, once. Settings were chosen o
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -20,10 +21,11 @@ class Trained(NamedTuple):
     """What a task's `train` returns."""
 
     models: Mapping[str, SequenceModel]  # by the name of the file that may hold it
-    history: History  # of the first of them, where there are several
+    history: History  # of the last of them, where there are several
     score: float  # on the test part, after the last update
     beside: Mapping[str, float] = {}  # other scores to read it by: a ceiling, a baseline, the validation part
     examples: tuple[tuple[str, str], ...] = ()  # what went in, and what the network made of it
+    extra: Mapping[str, Any] = {}  # what a file with the model should hold beside it
 
 
 class Task(NamedTuple):
@@ -34,6 +36,11 @@ class Task(NamedTuple):
     metric: str
     bar: tuple[float, float]
     train: Callable[..., Trained]  # train(*, epochs=…, seed=0, backend=None, dtype=…, progress=True)
+
+    @property
+    def epochs(self) -> int:
+        """Of the training run, where nothing else is said."""
+        return inspect.signature(self.train).parameters["epochs"].default
 
     def reached(self, score: float) -> bool:
         """Whether a score lies within the bar."""
