@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick slow lint mutants torch bench record clean
+.PHONY: help demo test quick slow lint mutants torch tasks bench record clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ mutants: .venv/installed-test  ## change the mathematics one token at a time; ev
 	$(BIN)/python tests/mutants.py
 
 torch: .venv/installed-torch  ## also install PyTorch, which the tests then compare with
+
+tasks: .venv/installed-tasks  ## train a network on every task, three seeds each, and print the table of scores (5 minutes)
+	$(BIN)/scratchrnn tasks
 
 bench: .venv/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (10 minutes), to bench-output/
 	$(BIN)/scratchrnn bench

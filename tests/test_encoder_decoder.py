@@ -20,7 +20,7 @@ TARGET = np.array([[0, 2, 1, 1, 0], [2, 2, 0, 1, 2]])
 def build(backend: str = "numpy", **options: Any) -> EncoderDecoder:
     encoder = sr.SequenceModel([sr.RNN(5, H, **options)], backend=backend, seed=1)
     wide = H * (1 + options.get("bidirectional", False))
-    decoder_layers = [sr.RNN(V + 1, H, **options), sr.Linear(wide, V)]
+    decoder_layers: list[Any] = [sr.RNN(V + 1, H, **options), sr.Linear(wide, V)]
     decoder = sr.SequenceModel(decoder_layers, loss="cross_entropy", backend=backend, seed=2)
     model = EncoderDecoder(encoder, decoder, LENGTH)
     model.params.vector[:] += np.random.default_rng(3).normal(0, 0.3, model.params.vector.size)
@@ -180,7 +180,7 @@ def test_one_vector_holds_all_parameters() -> None:
 )
 def test_what_does_not_fit_together(change: dict[str, Any], message: str) -> None:
     given = {"loss": "cross_entropy", "symbols": V + 1, "hidden": H, "dtype": "float64", **change}
-    layers = [sr.RNN(given["symbols"], given["hidden"]), sr.Linear(given["hidden"], V)]
+    layers: list[Any] = [sr.RNN(given["symbols"], given["hidden"]), sr.Linear(given["hidden"], V)]
     decoder = sr.SequenceModel(layers, loss=given["loss"], dtype=given["dtype"], backend="numpy")
     with pytest.raises(ValueError, match=message):
         EncoderDecoder(sr.SequenceModel([sr.RNN(5, H)], backend="numpy"), decoder, LENGTH)

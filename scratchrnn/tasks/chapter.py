@@ -31,8 +31,8 @@ def data() -> tuple[Vocabulary, np.ndarray, np.ndarray]:
     """Characters, windows (150, 50) and the character after each (150,).
 
     >>> vocabulary, x, target = data()
-    >>> vocabulary.decode(x[0]), vocabulary.decode(target[:1])
-    ("\\nTo be, or not to be, that is the question:\\nWhethe", 'r')
+    >>> vocabulary.decode(x[1]), vocabulary.decode(target[1:2])
+    ('To be, or not to be, that is the question:\\nWhether', ' ')
     """
     text = read_text(CHAPTER)
     vocabulary = Vocabulary(text)
