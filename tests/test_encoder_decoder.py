@@ -101,7 +101,13 @@ def test_two_levels_hand_over_two_states(backend: str, rng: np.random.Generator)
     for sign in (1, -1):
         model.params.vector[:] = start + sign * 1e-6 * direction
         losses.append(model.loss(X, TARGET, steps=steps, lengths=LENGTHS))
+    model.params.vector[:] = start
     assert grads.vector @ direction == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-7)
+    flow = model.loss_and_grads(X, TARGET, steps=steps, lengths=LENGTHS).flow
+    top = model.decoder.loss_and_grads(
+        model.shifted(TARGET), TARGET, model.encoder.forward(X, None, LENGTHS).h_last, steps
+    ).grads_h0[0][1]
+    np.testing.assert_allclose(flow.per_sample[:, 6], 2 * np.linalg.norm(top, axis=1), rtol=1e-12)
     assert (np.abs(grads["encoder.0.W_hh"]).max() > 0) and (np.abs(grads["encoder.0.W_hh_l1"]).max() > 0)
 
 
@@ -118,6 +124,39 @@ def test_the_flow_runs_over_both_sequences() -> None:
     )
     np.testing.assert_array_equal(result.flow.per_sample[:, 7:], decoder.flow.per_sample)
     np.testing.assert_array_equal(result.flow.per_sample[1, 3:6], result.flow.per_sample[1, 6])
+
+
+def test_several_layers(backend: str, rng: np.random.Generator) -> None:
+    """Two recurrent layers on an embedding: parameters and h0 against central differences, and whose flow is whose."""
+    encoder = sr.SequenceModel([sr.Embedding(5, 4), sr.RNN(4, H), sr.RNN(H, H)], backend=backend, seed=1)
+    layers: list[Any] = [sr.RNN(V + 1, H), sr.RNN(H, H), sr.Linear(H, V)]
+    decoder = sr.SequenceModel(layers, loss="cross_entropy", backend=backend, seed=2)
+    model, h0 = EncoderDecoder(encoder, decoder, LENGTH), tuple(rng.normal(0, 0.5, (2, 2, H)))
+    result = model.loss_and_grads(X, TARGET, h0, lengths=LENGTHS)
+
+    def slope(array: np.ndarray, at: Any) -> float:
+        """∂L/∂array[at], the array being one that the model reads."""
+        kept, losses = array[at], []
+        for moved in (kept + 1e-6, kept - 1e-6):
+            array[at] = moved
+            losses.append(model.loss(X, TARGET, h0, lengths=LENGTHS))
+        array[at] = kept
+        return (losses[0] - losses[1]) / 2e-6
+
+    for name, grad in result.grads.items():
+        at = np.unravel_index(np.abs(grad).argmax(), grad.shape)
+        assert grad[at] == pytest.approx(slope(model.params[name], at), rel=1e-7), name
+    for state, grad in zip(h0, result.grads_h0, strict=True):
+        assert grad[1, 2] == pytest.approx(slope(state, (1, 2)), rel=1e-6)
+
+    handed = decoder.loss_and_grads(model.shifted(TARGET), TARGET, encoder.forward(X, h0, LENGTHS).h_last)
+    for flow, then, grad in zip(result.flow.layers, handed.flow.layers, handed.grads_h0, strict=True):
+        np.testing.assert_array_equal(flow.per_sample[:, 7:], then.per_sample)
+        expected = 2 * np.linalg.norm(grad, axis=1)
+        if grad is handed.grads_h0[-1]:  # what leaves the upper one reaches the lower as well
+            np.testing.assert_allclose(flow.per_sample[:, 6], expected, rtol=1e-12)
+        else:
+            assert flow.per_sample[0, 6] != pytest.approx(expected[0], rel=1e-3)
 
 
 def test_dropout_draws_from_the_rng() -> None:
