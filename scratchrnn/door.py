@@ -33,7 +33,8 @@ def sequences(
     expected = f"(N, T, {features})"
     if not tokens and not vectors_allowed:
         kind = TypeError if x.dtype.kind not in "iu" else ValueError
-        raise kind(f"the first layer takes integer tokens (N, T) alone, got {x.dtype} of shape {x.shape}")
+        hint = "; pass x.astype(int)" if x.dtype.kind == "f" and x.ndim == 2 else ""
+        raise kind(f"the first layer takes nothing but integer tokens (N, T), got {x.dtype} of shape {x.shape}{hint}")
     if tokens and not tokens_allowed:
         raise ValueError(f"the first layer takes no integer tokens; expected x of shape {expected}, got {x.shape}")
     if not tokens and x.ndim != 3:
@@ -70,8 +71,8 @@ def one_step(x_t: Any, features: int, tokens_allowed: bool, vectors_allowed: boo
     tokens = tokens_allowed and x_t.dtype.kind in "iu" and x_t.ndim == 1
     vectors = vectors_allowed and x_t.ndim == 2 and x_t.shape[1] == features
     if not tokens and not vectors:
-        forms = [f"(N, {features})"] * vectors_allowed + ["integer tokens (N,)"] * tokens_allowed
-        raise ValueError(f"expected x_t of shape {' or '.join(forms)}, got {x_t.dtype} of shape {x_t.shape}")
+        forms = [f"of shape (N, {features})"] * vectors_allowed + ["as integer tokens (N,)"] * tokens_allowed
+        raise ValueError(f"expected x_t {', or '.join(forms)}, got {x_t.dtype} of shape {x_t.shape}")
     return x_t[:, None]
 
 

@@ -32,18 +32,51 @@ ARCHITECTURES: dict[str, Callable[..., sr.SequenceModel]] = {
         [sr.Linear(D, 8), sr.RNN(8, H), sr.Linear(H, O)], **options
     ),
     "rnn-rnn-rnn": lambda **options: sr.SequenceModel([sr.RNN(D, 8), sr.RNN(8, H), sr.RNN(H, O)], **options),
+    "relu": lambda **options: sr.SequenceModel([sr.RNN(D, H, nonlinearity="relu"), sr.Linear(H, O)], **options),
+    "deep": lambda **options: sr.SequenceModel([sr.RNN(D, H, num_layers=3, dropout=0.3), sr.Linear(H, O)], **options),
+    "bidirectional": lambda **options: sr.SequenceModel(
+        [sr.RNN(D, H, bidirectional=True), sr.Linear(2 * H, O)], **options
+    ),
+    "deep-bidirectional": lambda **options: sr.SequenceModel(
+        [sr.RNN(D, 4, num_layers=2, bidirectional=True, dropout=0.4), sr.RNN(8, H), sr.Linear(H, O)], **options
+    ),
+    "norm-dropout": lambda **options: sr.SequenceModel(
+        [
+            sr.Linear(D, 7),
+            sr.LayerNorm(7),
+            sr.Dropout(0.2),
+            sr.RNN(7, 8),
+            sr.LayerNorm(8),
+            sr.Dropout(0.3),
+            sr.RNN(8, H, bidirectional=True, nonlinearity="relu"),
+            sr.Dropout(0.4),
+            sr.LayerNorm(2 * H),
+            sr.Linear(2 * H, O),
+        ],
+        **options,
+    ),  # fmt: skip
 }
+# Those that read integer tokens alone.
+OF_TOKENS: dict[str, Callable[..., sr.SequenceModel]] = {
+    "embedding": lambda **options: sr.SequenceModel(
+        [sr.Embedding(D, 4), sr.Dropout(0.3), sr.RNN(4, H, num_layers=2), sr.Linear(H, O)], **options
+    ),
+    "embedding-bidirectional": lambda **options: sr.SequenceModel(
+        [sr.Embedding(D, 4), sr.LayerNorm(4), sr.RNN(4, H, bidirectional=True), sr.Linear(2 * H, O)], **options
+    ),
+}
+RANDOM = ("deep", "deep-bidirectional", "norm-dropout", "embedding")  # have dropout
 
 
 def make_model(
     architecture: str = "vanilla", *, radius: float | None = None, backend: str = "numpy", **options: Any
 ) -> Any:
     """A model with biases that are not 0, and with W_hh of the given spectral radius in every recurrent layer."""
-    model = ARCHITECTURES[architecture](backend=backend, **options)
+    model = (ARCHITECTURES | OF_TOKENS)[architecture](backend=backend, **options)
     rng = np.random.default_rng(7)
     for name, array in model.params.items():
         if array.ndim == 1:
-            model.params[name] = rng.normal(0, 0.3, array.shape)
+            model.params[name] = rng.normal(float(name.endswith("gamma")), 0.3, array.shape)
     if radius is not None:
         set_radius(model, radius)
     return model
@@ -70,6 +103,7 @@ def make_batch(
     rng = np.random.default_rng(seed)
     O = model.output_size
     x: Any = rng.normal(size=(rows, time, model.input_size))
+    tokens |= not model.layers[0].takes_vectors
     if tokens:
         x = rng.integers(model.input_size, size=(rows, time))
     states = tuple(rng.normal(0, 0.5, layer.state_shape(rows)) for layer in model._recurrent())
@@ -116,14 +150,13 @@ def counted_entries(batch: Mapping[str, Any], rows: int, time: int) -> Iterator[
 # The naive network.
 
 
-def naive_step(W_xh: Any, W_hh: Any, b_h: Any, x_t: Any, h: Any) -> list[float]:
-    """h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h), unit by unit."""
-    return [
-        math.tanh(
-            sum(W_hh[i][j] * h[j] for j in range(len(h))) + sum(W_xh[i][d] * x_t[d] for d in range(len(x_t))) + b_h[i]
-        )
+def naive_step(W_xh: Any, W_hh: Any, b_h: Any, x_t: Any, h: Any, nonlinearity: str = "tanh") -> list[float]:
+    """h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h), or relu, unit by unit."""
+    a = [
+        sum(W_hh[i][j] * h[j] for j in range(len(h))) + sum(W_xh[i][d] * x_t[d] for d in range(len(x_t))) + b_h[i]
         for i in range(len(b_h))
     ]
+    return [math.tanh(a_i) if nonlinearity == "tanh" else max(0.0, a_i) for a_i in a]
 
 
 def naive_output(W_hy: Any, b_y: Any, h: Any) -> list[float]:
@@ -131,30 +164,74 @@ def naive_output(W_hy: Any, b_y: Any, h: Any) -> list[float]:
     return [sum(W_hy[o][j] * h[j] for j in range(len(h))) + b_y[o] for o in range(len(b_y))]
 
 
-def naive_layer(layer: Any, params: Mapping[str, Any], x: Any, state: Any, lengths: Any) -> tuple[Any, Any]:
-    """One layer over batch-first x (N, T, …). A row that is over keeps its state. Returns y and the last state."""
-    params = {symbol: array.tolist() for symbol, array in params.items()}
-    rows, last = [], []
-    for n in range(len(x)):
-        h: Any = None if state is None else state[n].tolist()
-        outputs = []
-        for t in range(len(x[n])):
-            if isinstance(layer, sr.Linear):
-                outputs.append(naive_output(params["W_hy"], params["b_y"], x[n][t]))
-                continue
-            if lengths is None or t < lengths[n]:
-                h = naive_step(params["W_xh"], params["W_hh"], params["b_h"], x[n][t], h)
-            outputs.append(h)
-        rows.append(outputs)
-        last.append(h)
-    return np.array(rows), None if state is None else np.array(last)
+def naive_norm(gamma: Any, beta: Any, x: Any, eps: float) -> list[float]:
+    """Mean 0 and variance 1 over the features, then scaled and shifted."""
+    mean = math.fsum(x) / len(x)
+    variance = math.fsum((x_i - mean) ** 2 for x_i in x) / len(x)
+    return [gamma[i] * (x[i] - mean) / math.sqrt(variance + eps) + beta[i] for i in range(len(x))]
+
+
+def naive_direction(
+    params: Any, after: str, steps: list[int], x: Any, h: Any, nonlinearity: str
+) -> tuple[dict[int, Any], Any]:
+    """One recurrence over one row, its steps in the order given. Returns h by step, and the last state."""
+    at = {}
+    for t in steps:
+        h = naive_step(params["W_xh" + after], params["W_hh" + after], params["b_h" + after], x[t], h, nonlinearity)
+        at[t] = h
+    return at, h
+
+
+def naive_row(layer: sr.RNN, params: Any, x: Any, states: Any, length: int, noise: Any) -> tuple[Any, list[Any]]:
+    """One row through a recurrent layer. When it is over, each direction gives its last state. y and last states."""
+    last: list[Any] = []
+    for level in range(layer.num_layers):
+        if level and noise is not None:
+            x = [[x_i * m_i for x_i, m_i in zip(x[t], noise[level - 1][t], strict=True)] for t in range(len(x))]
+        sides = []
+        for reverse in range(1 + layer.bidirectional):
+            after = (f"_l{level}" if level else "") + "_reverse" * reverse
+            steps = list(range(length))[:: -1 if reverse else 1]
+            at, h = naive_direction(params, after, steps, x, states[len(last)], layer.nonlinearity)
+            sides.append([at.get(t, h) for t in range(len(x))])
+            last.append(h)
+        x = [sum(parts, []) for parts in zip(*sides, strict=True)]
+    return x, last
+
+
+def naive_layer(
+    layer: Any, params: Mapping[str, Any], x: Any, state: Any, lengths: Any, noise: Any = None
+) -> tuple[Any, Any]:
+    """One layer over batch-first x (N, T, …), its noise time-major. Returns y and the last state."""
+    p = {symbol: array.tolist() for symbol, array in params.items()}
+    if isinstance(layer, sr.RNN):
+        cells = state.reshape(-1, *state.shape[-2:])  # (cells, N, H)
+        rows = [
+            naive_row(
+                layer,
+                p,
+                x[n].tolist(),
+                cells[:, n].tolist(),
+                x.shape[1] if lengths is None else lengths[n],
+                None if noise is None else noise[:, :, n].tolist(),
+            )
+            for n in range(len(x))
+        ]
+        return np.array([y for y, _ in rows]), np.array([last for _, last in rows]).swapaxes(0, 1).reshape(state.shape)
+    if isinstance(layer, sr.Dropout):
+        return x if noise is None else x * noise.swapaxes(0, 1), None
+    if isinstance(layer, sr.Embedding):
+        return np.array([[p["E"][token] for token in row] for row in x]), None
+    if isinstance(layer, sr.LayerNorm):
+        return np.array([[naive_norm(p["gamma"], p["beta"], x_t, layer.eps) for x_t in row] for row in x]), None
+    return np.array([[naive_output(p["W_hy"], p["b_y"], x_t) for x_t in row] for row in x]), None
 
 
 def naive_forward(model: sr.SequenceModel, batch: Mapping[str, Any]) -> tuple[Any, Any, list[Any]]:
     """Outputs y (N, T, O), states h (N, T, H) of the top recurrent layer, and the last states."""
     y = batch["x"]
     if y.ndim == 2:
-        y = one_hot(y, model.input_size)
+        y = one_hot(y, model.input_size) if model.layers[0].takes_vectors else np.maximum(y, 0)
     states = list(as_states(batch["h0"]))
     h, h_last = None, []
     for i, layer in enumerate(model.layers):

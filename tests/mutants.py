@@ -37,9 +37,11 @@ TARGETS: list[tuple[str, list[str]]] = [
     if name not in ("__init__.py", "initial.py")
 ]
 TARGETS += [
+    ("scratchrnn/layers/__init__.py", ["tests/test_dropout.py"]),
+    ("scratchrnn/layers/initial.py", ["tests/test_initial.py"]),
     ("scratchrnn/losses.py", ["tests/test_losses.py", "tests/test_model.py"]),
     ("scratchrnn/encoder_decoder.py", ["tests/test_encoder_decoder.py"]),
-    ("scratchrnn/checks.py", ["tests/test_clip.py", "tests/test_door.py"]),
+    ("scratchrnn/checks.py", ["tests/test_clip.py", "tests/test_door.py", "tests/test_dropout.py"]),
     ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
 ]
 

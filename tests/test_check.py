@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import LOSSES, STEPS, D, O, difference, make_batch, make_model, set_radius
+from helpers import ARCHITECTURES, LOSSES, OF_TOKENS, STEPS, D, N, O, T, difference, make_batch, make_model, set_radius
 
 import scratchrnn as sr
 
@@ -35,21 +35,27 @@ def scaled(name: str, factor: float) -> Any:
     return breaks
 
 
-@pytest.mark.parametrize("architecture", ["vanilla", "rnn-rnn-linear", "linear-rnn-linear"])
+@pytest.mark.parametrize(
+    ("architecture", "steps"),
+    [("vanilla", steps) for steps in STEPS]
+    + [
+        (name, steps) for name in (*ARCHITECTURES, *OF_TOKENS) for steps in ("last", "mask (N, T)") if name != "vanilla"
+    ],
+)
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
 def test_right_gradients_pass(architecture: str, loss: str, steps: str, padded: bool) -> None:
     model = make_model(architecture, loss=loss)
     report = sr.check_gradients(model, **make_batch(model, steps, padded=padded))
     assert report, report
-    assert {t.name for t in report.tensors} > {"x", *model.params}
+    assert {t.name for t in report.tensors} > {*model.params, *(["x"] if model.layers[0].takes_vectors else [])}
     assert all(t.comparisons["complex step"].verdict == "PASS" for t in report.tensors)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_every_backend_and_dtype(backend: str, dtype: str) -> None:
-    model = make_model(backend=backend, dtype=dtype)
+@pytest.mark.parametrize("architecture", ["vanilla", "relu", "deep-bidirectional", "norm-dropout", "embedding"])
+def test_every_backend_and_dtype(architecture: str, backend: str, dtype: str) -> None:
+    model = make_model(architecture, backend=backend, dtype=dtype)
     before = model.params.vector.copy()
     report = sr.check_gradients(model, **make_batch(model))
     assert report, report
@@ -62,6 +68,40 @@ def test_tokens_have_no_input_gradient() -> None:
     report = sr.check_gradients(model, **make_batch(model, tokens=True))
     assert report, report
     assert {t.name for t in report.tensors} == {*model.params, "h0"}
+
+
+def test_where_a_relu_switches_finite_differences_say_nothing() -> None:
+    """At x = 0, h0 = 0 and b_h = 0 every unit sits on its kink."""
+    model = sr.SequenceModel([sr.RNN(D, 4, nonlinearity="relu"), sr.Linear(4, O)], backend="numpy")
+    x = np.zeros((N, T, D))
+    report = sr.check_gradients(model, x, np.ones((N, T, O)), h0=(np.zeros((N, 4)),))
+    assert report, report
+    for name in ("x", "h0[0]", "0.b_h"):
+        comparison = report[name].comparisons["finite differences"]
+        assert comparison.verdict == "INCONCLUSIVE" and report[name].note == "kink"
+    assert report["1.b_y"].comparisons["finite differences"].verdict == "PASS" and not report["1.b_y"].note
+    assert "(kink)" in str(report)
+
+
+def test_saturation_is_that_of_tanh(rng: np.random.Generator) -> None:
+    """Of every cell; a relu does not saturate."""
+    deep = sr.SequenceModel([sr.RNN(D, 4, num_layers=2, bidirectional=True), sr.Linear(8, O)], backend="numpy")
+    x, target = rng.normal(0, 0.1, (N, T, D)), rng.normal(size=(N, T, O))
+    deep.params["0.b_h_l1_reverse"] = np.full(4, 20.0)
+    assert sr.check_gradients(deep, x, target).saturated == 0.25
+    relu = sr.SequenceModel([sr.RNN(D, 4, nonlinearity="relu"), sr.Linear(4, O)], backend="numpy")
+    relu.params["0.b_h"] = np.full(4, 20.0)
+    assert sr.check_gradients(relu, x, target).saturated == 0
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [("embedding", "0.E"), ("norm-dropout", "1.gamma"), ("norm-dropout", "6.W_hh_reverse"), ("deep", "0.W_xh_l1")],
+)
+def test_mistakes_in_any_layer_are_found(architecture: str, name: str) -> None:
+    model = make_model(architecture)
+    report = sr.check_gradients(broken(model, scaled(name, 1 + 1e-9)), **make_batch(model))
+    assert report.verdict == "FAIL" and [t.name for t in report.tensors if t.verdict == "FAIL"] == [name]
 
 
 def test_h0_is_drawn_and_said() -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ARCHITECTURES, make_batch, make_model
+from helpers import ARCHITECTURES, OF_TOKENS, make_batch, make_model
 
 import scratchrnn as sr
 from scratchrnn import checkpoint
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *OF_TOKENS])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_a_model_comes_back_bit_for_bit(architecture: str, dtype: str, loss: str, tmp_path: Path) -> None:
@@ -28,7 +29,41 @@ def test_a_model_comes_back_bit_for_bit(architecture: str, dtype: str, loss: str
     assert checkpoint.read(tmp_path / "new" / "model").extra == {"vocabulary": list("añ中")}
 
 
-@pytest.mark.parametrize("optimizer", [sr.Adam(0.02), sr.SGD(0.1, momentum=0.5), sr.SGD(0.1)], ids=repr)
+def test_what_a_layer_was_asked_for_comes_back(tmp_path: Path) -> None:
+    layers: list[Any] = [
+        sr.Embedding(5, 4, init="normal(0.1)"),
+        sr.LayerNorm(4, eps=1e-3),
+        sr.Dropout(0.25),
+        sr.RNN(4, 3, num_layers=2, bidirectional=True, nonlinearity="relu", dropout=0.5, init="spectral(0.9)"),
+        sr.Linear(6, 2, init="he"),
+    ]
+    model = sr.SequenceModel(layers, backend="numpy")
+    sr.save(model, tmp_path / "model.npz")
+    assert sr.load(tmp_path / "model.npz", backend="numpy").layers == model.layers
+    assert model.layers[3] == layers[3] and repr(model) == repr(sr.load(tmp_path / "model.npz", backend="numpy"))
+
+
+def test_files_from_before_weight_decay_and_levels_are_read(tmp_path: Path) -> None:
+    """Whatever a header does not name has the value that it had when there was no choice."""
+    model = make_model()
+    batch = make_batch(model)
+    history = sr.fit(model, batch["x"], batch["target"], epochs=1, progress=False)
+    sr.save(model, tmp_path / "model.npz", history=history)
+    with np.load(tmp_path / "model.npz") as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays["header"]))
+    header["layers"][0] = {"type": "RNN", "input_size": 3, "hidden_size": 6, "init": "xavier"}
+    del header["history"]["optimizer"]["weight_decay"]
+    arrays["header"] = np.array(json.dumps(header))
+    np.savez(tmp_path / "old.npz", **arrays)
+    loaded = checkpoint.read(tmp_path / "old.npz", backend="numpy")
+    assert loaded.model.layers == model.layers and loaded.history is not None
+    assert loaded.history.optimizer == history.optimizer
+
+
+@pytest.mark.parametrize(
+    "optimizer", [sr.Adam(0.02, weight_decay=0.1), sr.SGD(0.1, momentum=0.5), sr.SGD(0.1)], ids=repr
+)
 def test_training_goes_on_from_a_file_as_if_it_had_never_stopped(optimizer: Any, tmp_path: Path) -> None:
     model = make_model()
     batch = make_batch(model, rows=21)

@@ -24,6 +24,8 @@ from helpers import (
     ARCHITECTURES,
     LENGTHS,
     LOSSES,
+    OF_TOKENS,
+    RANDOM,
     STEPS,
     O,
     T,
@@ -39,13 +41,14 @@ from scratchrnn import backends, checkpoint, door, losses, optimizers, parameter
 from scratchrnn.backends.arrays import to_numpy
 from scratchrnn.commands import flow
 from scratchrnn.gradients import clip
-from scratchrnn.layers import rnn
+from scratchrnn.gradients import flow as flow_of
+from scratchrnn.layers import embedding, layer_norm, rnn, stack
 from scratchrnn.sampling import sample
 from scratchrnn.tasks import characters
 from scratchrnn.text import Vocabulary
 
 OPTIMIZERS = [optimizers.SGD(0.05), optimizers.SGD(0.05, momentum=0.9), optimizers.Adagrad(0.05),
-              optimizers.RMSProp(0.01), optimizers.Adam(0.01)]  # fmt: skip
+              optimizers.RMSProp(0.01), optimizers.Adam(0.01), optimizers.Adam(0.01, weight_decay=0.3)]  # fmt: skip
 
 
 NO_GPU = backends.unavailable_because("cupy")
@@ -110,11 +113,12 @@ def test_a_device_is_there() -> None:
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *OF_TOKENS])
 def test_loss_and_gradients(cupy: Any, architecture: str, loss: str, steps: str, padded: bool, dtype: str) -> None:
     options: dict[str, Any] = {"loss": loss, "dtype": dtype}
     model, other = make_model(architecture, **options), make_model(architecture, backend="cupy", **options)
-    for tokens in (False, True) if model.layers[0].takes_tokens else (False,):
+    first = model.layers[0]
+    for tokens in [False] * first.takes_vectors + [True] * first.takes_tokens:
         batch = make_batch(model, steps, padded=padded, tokens=tokens)
         expected = everything(model.loss_and_grads(**batch, inputs=not tokens))
         for given in (batch, on_device(cupy, batch)):
@@ -124,6 +128,32 @@ def test_loss_and_gradients(cupy: Any, architecture: str, loss: str, steps: str,
             assert {n: a.dtype for n, a in actual.items()} == {n: a.dtype for n, a in expected.items()}
             assert_close(actual, expected, tolerance(cupy, dtype))
             assert difference(other.loss(**given).get(), actual["loss"]) <= tolerance(cupy, dtype)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("architecture", RANDOM)
+def test_training_with_dropout(cupy: Any, architecture: str, steps: str, padded: bool) -> None:
+    """The masks are drawn by NumPy: the same on a device."""
+    model, other = make_model(architecture), make_model(architecture, backend="cupy")
+    batch = make_batch(model, steps, padded=padded)
+    expected, actual = (
+        everything(m.loss_and_grads(**batch, inputs=batch["x"].ndim == 3, rng=np.random.default_rng(1)))
+        for m in (model, other)
+    )
+    assert_close(on_host(cupy, actual), expected, 10 * tolerance(cupy))
+    assert difference(other.loss(**batch).get(), expected["loss"]) > 1e-3
+
+
+def test_one_step_at_a_time(cupy: Any) -> None:
+    for architecture in ("vanilla", "deep", "embedding"):
+        model, other = make_model(architecture), make_model(architecture, backend="cupy")
+        batch = make_batch(model)
+        state, device_state = batch["h0"], on_device(cupy, batch["h0"])
+        for t in range(T):
+            y_t, state = model.step(batch["x"][:, t], state)
+            device_y_t, device_state = other.step(cupy.asarray(batch["x"][:, t]), device_state)
+            assert difference(device_y_t.get(), y_t) <= tolerance(cupy)
 
 
 @pytest.mark.parametrize("padded", [False, True])
@@ -322,8 +352,9 @@ def test_not_finite(cupy: Any, learning_rate: float) -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_check_gradients(cupy: Any, loss: str, dtype: str) -> None:
-    model = make_model(loss=loss, dtype=dtype, backend="cupy")
+@pytest.mark.parametrize("architecture", ["vanilla", "deep-bidirectional", "norm-dropout", "embedding"])
+def test_check_gradients(cupy: Any, architecture: str, loss: str, dtype: str) -> None:
+    model = make_model(architecture, loss=loss, dtype=dtype, backend="cupy")
     batch = make_batch(model, "mask (N, T)", padded=True)
     report = sr.check_gradients(model, **on_device(cupy, batch))
     assert report and f"{dtype} on cupy" in str(report), str(report)
@@ -486,11 +517,16 @@ def test_mistakes_are_refused(cupy: Any, mistake: str) -> None:
         SEEDED[mistake](cupy, cupy.ones(3))
 
 
-@pytest.mark.parametrize("module", [losses, steps, parameters, clip, rnn, optimizers], ids=lambda m: m.__name__)
-def test_text_without_namespace_is_caught(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+@pytest.mark.parametrize(
+    ("module", "architecture"),
+    [(m, "vanilla") for m in (losses, steps, parameters, clip, rnn, optimizers)]
+    + [(stack, "bidirectional"), (layer_norm, "norm-dropout"), (embedding, "embedding"), (flow_of, "bidirectional")],
+    ids=lambda m: getattr(m, "__name__", m),
+)
+def test_text_without_namespace_is_caught(monkeypatch: pytest.MonkeyPatch, module: Any, architecture: str) -> None:
     monkeypatch.setitem(sys.modules, "cupy", cupy_stand_in)
     forget_backends(monkeypatch)
-    model = make_model(backend="cupy")
+    model = make_model(architecture, backend="cupy")
     data = training_set(model, "mask (N, T)")
     monkeypatch.setattr(module, "namespace", lambda array: np)
     with pytest.raises((TypeError, ValueError)):

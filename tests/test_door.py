@@ -11,6 +11,7 @@ import pytest
 from helpers import ARCHITECTURES, D, H, N, O, T, make_batch, make_model
 
 import scratchrnn as sr
+from scratchrnn import passes
 
 Batch = dict[str, Any]
 Case = tuple[str, dict[str, Any], type[Exception], str]
@@ -155,6 +156,27 @@ def test_tokens_for_a_layer_that_takes_none(entry: str) -> None:
     refused(entry, model, batch, ValueError, text)
     text = f"expected x of shape (N, T, {D}), got float64 of shape ({N}, {T})"
     refused(entry, model, {**batch, "x": TOKENS * 1.0}, ValueError, text)
+
+
+@entries(*ENTRIES)
+@cases(
+    ("vectors", {"x": X}, TypeError, f"takes nothing but integer tokens (N, T), got float64 of shape ({N}, {T}, {D})"),
+    ("floats", {"x": TOKENS * 1.0}, TypeError, f"got float64 of shape ({N}, {T}); pass x.astype(int)"),
+    ("bool", {"x": TOKENS > 0}, TypeError, f"got bool of shape ({N}, {T})"),
+    ("one-hot integers", {"x": np.eye(D, dtype=int)[TOKENS]}, ValueError, f"got int64 of shape ({N}, {T}, {D})"),
+    ("one row", {"x": TOKENS[0]}, ValueError, f"got int64 of shape ({T},)"),
+    ("too large", {"x": with_entry(TOKENS, (1, 4), D)}, IndexError, f"token {D} at x[1, 4] is outside 0 … {D - 1}"),
+    ("negative", {"x": with_entry(TOKENS, (0, 6), -1)}, IndexError, "token -1 at x[0, 6] is outside 0 … 2"),
+)
+def test_tokens_for_an_embedding(
+    entry: str, changes: Batch, error: type[Exception], text: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("embedding", backend=backend)
+    batch = make_batch(model)
+    if entry in ("call", "forward"):
+        batch.update(h0=None)
+    monkeypatch.setattr(passes, "run", None)  # refused before anything is computed
+    refused(entry, model, {**batch, **changes}, error, text)
 
 
 @entries("forward", "predict", *WITH_TARGET)
@@ -422,6 +444,14 @@ def test_tokens_have_no_gradient() -> None:
             "layer 1 gives 4 features, but layer 2 expects 6",
         ),
         ([sr.Linear(3, 2)], {}, ValueError, "a SequenceModel needs at least one recurrent layer"),
+        (
+            [sr.RNN(3, 6), sr.Embedding(6, 2)],
+            {},
+            ValueError,
+            "layer 1 is Embedding(input_size=6, output_size=2, init='normal(1)'), which takes integer tokens",
+        ),
+        ([sr.RNN(3, 6, bidirectional=True), sr.Linear(6, 2)], {}, ValueError, "layer 0 gives 12 features, but layer 1"),
+        ([sr.RNN(3, 6), sr.LayerNorm(5)], {}, ValueError, "layer 0 gives 6 features, but layer 1 expects 5"),
         ([], {}, ValueError, "a SequenceModel needs at least one recurrent layer"),
         ([sr.RNN(3, 6)], {"loss": "l1"}, ValueError, "loss='l1' is not known; choose one of mse, cross_entropy"),
         ([sr.RNN(3, 6)], {"dtype": "float16"}, ValueError, 'dtype must be "float64" or "float32", got float16'),

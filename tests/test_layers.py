@@ -11,9 +11,25 @@ import pytest
 from helpers import LENGTHS, D, H, N, O, T, assert_close, assert_same, complex_step, difference, naive_layer
 
 import scratchrnn as sr
+from scratchrnn.layers import rnn, stack
 from scratchrnn.layers.rnn import flush_subnormals
 
-LAYERS: dict[str, Any] = {"rnn": sr.RNN(D, H), "linear": sr.Linear(H, O)}
+LAYERS: dict[str, Any] = {
+    "rnn": sr.RNN(D, H),
+    "relu": sr.RNN(D, H, nonlinearity="relu"),
+    "deep": sr.RNN(D, H, num_layers=3),
+    "deep dropout": sr.RNN(D, H, num_layers=3, dropout=0.3),
+    "bidirectional": sr.RNN(D, H, bidirectional=True),
+    "deep bidirectional": sr.RNN(D, H, num_layers=2, bidirectional=True),
+    "deep bidirectional relu dropout": sr.RNN(D, H, num_layers=3, bidirectional=True, nonlinearity="relu", dropout=0.3),
+    "linear": sr.Linear(H, O),
+    "embedding": sr.Embedding(D, H),
+    "layer_norm": sr.LayerNorm(H),
+    "layer_norm eps": sr.LayerNorm(H, eps=0.5),
+    "dropout": sr.Dropout(0.3, size=H),
+    "no dropout": sr.Dropout(0, size=H),
+}
+RECURRENT = [name for name, layer in LAYERS.items() if layer.recurrent]
 
 
 class Problem:
@@ -29,6 +45,7 @@ class Problem:
         shapes = self.layer.shapes()
         self.params = {symbol: normal(*shape, scale=0.4) for symbol, shape in shapes.items()}
         self.x = normal(T, N, self.layer.input_size)
+        tokens |= not self.layer.takes_vectors
         if tokens:
             self.x = rng.integers(self.layer.input_size, size=(T, N))
         self.lengths = LENGTHS if padded else None
@@ -39,16 +56,25 @@ class Problem:
         self.dy = normal(T, N, self.layer.output_size)
         self.moved_params = {symbol: normal(*shape) for symbol, shape in shapes.items()}
         self.moved_x: Any = None if tokens else normal(T, N, self.layer.input_size)
+        self.noise = self.layer.draw(rng, T, N, dtype) if hasattr(self.layer, "draw") else None
 
     def forward(self, params: Any = None, x: Any = None, state: Any = None) -> Any:
         """The layer's forward with some arguments replaced."""
         params = self.params if params is None else params
         x, state = self.x if x is None else x, self.state if state is None else state
-        return self.layer.forward(params, x, state, lengths=self.lengths)
+        drawn = {} if self.noise is None else {"noise": self.noise}
+        return self.layer.forward(params, x, state, lengths=self.lengths, **drawn, **self.layer.options)
 
-    def backward(self, **options: Any) -> Any:
+    def backward(self, trace: Any = None, **inputs: Any) -> Any:
         """The layer's backward after its forward."""
-        return self.layer.backward(self.params, self.dy, self.forward()[2], self.dstate, **options)
+        trace = self.forward()[2] if trace is None else trace
+        return self.layer.backward(self.params, self.dy, trace, self.dstate, **inputs, **self.layer.options)
+
+    def tangent(self, params: Any = None, x: Any = None, state: Any = None) -> Any:
+        """The layer's tangent along its forward, with everything moved or what is given."""
+        params = self.moved_params if params is None else params
+        x, state = self.moved_x if x is None else x, self.moved_state if state is None else state
+        return self.layer.tangent(self.params, self.forward()[2], params, x, state, **self.layer.options)
 
     def complex(self) -> Any:
         """The same problem in complex numbers."""
@@ -64,8 +90,8 @@ class Problem:
         return (self.dy * y).sum() + (0 if state is None else (self.dstate * state).sum())
 
 
-PROBLEMS = [("rnn", False, False), ("rnn", True, False), ("rnn", False, True), ("rnn", True, True)]
-PROBLEMS += [("linear", False, False), ("linear", True, False)]
+PROBLEMS = [(name, padded, False) for name in LAYERS for padded in (False, True)]
+PROBLEMS += [(name, padded, True) for name in RECURRENT for padded in (False, True)]
 
 
 @pytest.fixture(params=PROBLEMS, ids=lambda p: p[0] + " lengths" * p[1] + " tokens" * p[2])
@@ -75,8 +101,10 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 
 def test_forward_is_the_naive_rewrite(problem: Problem) -> None:
     y, state, _ = problem.forward()
-    x = problem.x if problem.x.ndim == 3 else np.eye(D)[problem.x]
-    naive_y, naive_state = naive_layer(problem.layer, problem.params, x.swapaxes(0, 1), problem.state, problem.lengths)
+    x = np.eye(D)[problem.x] if problem.x.ndim == 2 and problem.layer.takes_vectors else problem.x
+    naive_y, naive_state = naive_layer(
+        problem.layer, problem.params, x.swapaxes(0, 1), problem.state, problem.lengths, problem.noise
+    )
     assert difference(y.swapaxes(0, 1), naive_y) < 1e-14
     if problem.state is not None:
         assert difference(state, naive_state) < 1e-14
@@ -103,10 +131,7 @@ def test_backward_is_the_complex_step(problem: Problem) -> None:
 
 
 def test_tangent_is_the_complex_step(problem: Problem) -> None:
-    _, _, trace = problem.forward()
-    dy, dstate = problem.layer.tangent(
-        problem.params, trace, problem.moved_params, problem.moved_x, problem.moved_state
-    )
+    dy, dstate = problem.tangent()
     i = 1e-30j
     y, state, _ = problem.forward(
         params={symbol: array + i * problem.moved_params[symbol] for symbol, array in problem.params.items()},
@@ -130,7 +155,7 @@ def test_backward_is_the_adjoint_of_tangent(problem: Problem, moved: str) -> Non
         moved_x = 0 * moved_x
     if moved_state is not None and moved not in ("all", "state"):
         moved_state = 0 * moved_state
-    y_moved, state_moved = problem.layer.tangent(problem.params, problem.forward()[2], tangent_of, moved_x, moved_state)
+    y_moved, state_moved = problem.tangent(tangent_of, moved_x, moved_state)
 
     down = [(problem.dy * y_moved).sum()]
     up = [(grads[symbol] * tangent_of[symbol]).sum() for symbol in grads]
@@ -153,24 +178,17 @@ def test_a_layer_may_run_again_before_its_backward(problem: Problem) -> None:
     once = problem.backward()
     _, _, trace = problem.forward()
     problem.forward(x=problem.x[::-1].copy())
-    again = problem.layer.backward(problem.params, problem.dy, trace, problem.dstate)
-    assert_same(again, once)
+    assert_same(problem.backward(trace), once)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_float32_stays_float32(name: str) -> None:
     double, single = Problem(name), Problem(name, dtype=np.float32)
-    _, _, trace = single.forward()
     for expected, actual in [
         (double.forward()[:2], single.forward()[:2]),
         (double.backward()[:2], single.backward()[:2]),
         (tuple(double.backward()[2].values()), tuple(single.backward()[2].values())),
-        (
-            double.layer.tangent(
-                double.params, double.forward()[2], double.moved_params, double.moved_x, double.moved_state
-            ),
-            single.layer.tangent(single.params, trace, single.moved_params, single.moved_x, single.moved_state),
-        ),
+        (double.tangent(), single.tangent()),
     ]:
         for e, a in zip(expected, actual, strict=True):
             if e is not None:
@@ -180,9 +198,9 @@ def test_float32_stays_float32(name: str) -> None:
 
 def test_arguments_are_left_as_they_were(problem: Problem) -> None:
     before = copy.deepcopy(vars(problem))
-    _, _, trace = problem.forward()
+    problem.forward()
     problem.backward()
-    problem.layer.tangent(problem.params, trace, problem.moved_params, problem.moved_x, problem.moved_state)
+    problem.tangent()
     assert_same(vars(problem), before)
 
 
@@ -190,9 +208,10 @@ def test_arguments_are_left_as_they_were(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
-def test_tokens_are_one_hot_vectors(padded: bool) -> None:
-    tokens = Problem("rnn", padded, tokens=True)
-    one_hot = Problem("rnn", padded, tokens=True)
+@pytest.mark.parametrize("name", RECURRENT)
+def test_tokens_are_one_hot_vectors(name: str, padded: bool) -> None:
+    tokens = Problem(name, padded, tokens=True)
+    one_hot = Problem(name, padded, tokens=True)
     one_hot.x = np.eye(D)[tokens.x]
     assert len(np.unique(tokens.x)) < tokens.x.size  # some token comes more than once
     assert_same(tokens.forward()[:2], one_hot.forward()[:2])
@@ -200,11 +219,7 @@ def test_tokens_are_one_hot_vectors(padded: bool) -> None:
     _, dstate_1, grads_1, flow_1 = one_hot.backward()
     assert_close({**grads, "state": dstate}, {**grads_1, "state": dstate_1}, 1e-15)
     assert_same(flow, flow_1)
-    moved = [
-        tokens.layer.tangent(p.params, p.forward()[2], p.moved_params, None, p.moved_state)[0]
-        for p in (tokens, one_hot)
-    ]
-    assert difference(*moved) < 1e-15
+    assert difference(tokens.tangent()[0], one_hot.tangent()[0]) < 1e-15
 
 
 def test_a_row_that_is_over_keeps_its_state_and_reads_nothing() -> None:
@@ -227,8 +242,34 @@ def test_a_row_that_is_over_keeps_its_state_and_reads_nothing() -> None:
     assert_same(problem.forward()[:2], (y, state))
 
 
-def test_lengths_of_all_steps_change_nothing() -> None:
-    plain, padded = Problem("rnn"), Problem("rnn")
+@pytest.mark.parametrize("name", RECURRENT)
+def test_what_is_past_the_end_of_a_row_is_never_read(name: str) -> None:
+    problem = Problem(name, padded=True)
+    over = np.arange(T)[:, None] >= LENGTHS
+    y, state, _ = problem.forward()
+    result = problem.backward()
+    assert not result[0][over].any()
+    problem.x[over] = 1e6
+    assert_same(problem.forward()[:2], (y, state))
+    assert_same(problem.backward(), result)
+    problem.x[over] = np.nan
+    assert_same(problem.forward()[:2], (y, state))
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_row_of_full_length_with_shorter_ones_is_itself(name: str) -> None:
+    """Turning a row around reaches its own end only: row 1, which is T long, does not see how long the others are."""
+    padded, plain = Problem(name, padded=True), Problem(name)
+    plain.noise = padded.noise
+    assert LENGTHS[1] == T
+    assert_same(padded.forward()[0][:, 1], plain.forward()[0][:, 1])
+    assert_same(padded.forward()[1][..., 1, :], plain.forward()[1][..., 1, :])
+    assert_same(padded.backward()[0][:, 1], plain.backward()[0][:, 1])
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_lengths_of_all_steps_change_nothing(name: str) -> None:
+    plain, padded = Problem(name), Problem(name)
     padded.lengths = np.full(N, T)
     assert_same(plain.forward()[:2], padded.forward()[:2])
     assert_same(plain.backward(), padded.backward())
@@ -278,6 +319,93 @@ def test_a_vanishing_derivative_ends_at_zero() -> None:
     np.testing.assert_allclose(flow.row_norms, np.array(norms)[::-1, None] * np.ones(N), rtol=1e-15)
     assert flow.flushed.tolist() == [0, 0, N * H, 0, 0, 0, 0]
     assert not dstate.any()
+
+
+# Several cells.
+
+
+def test_time_is_turned_within_each_row(rng: np.random.Generator) -> None:
+    a = rng.normal(size=(T, N, 2))
+    assert_same(stack.turn(a, None), a[::-1])
+    turned = stack.turn(a, LENGTHS)
+    for n, length in enumerate(LENGTHS):
+        assert_same(turned[:, n], np.concatenate([a[:length, n][::-1], a[length:, n]]))
+    assert_same(stack.turn(turned, LENGTHS), a)
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_flow_of_a_stack_is_that_of_its_cells(nonlinearity: str, padded: bool) -> None:
+    """Two directions written out as single recurrences, the reverse one over rows turned around."""
+    problem = Problem("bidirectional", padded)
+    problem.layer = sr.RNN(D, H, bidirectional=True, nonlinearity=nonlinearity)
+    _, _, _, flow = problem.backward()
+    rows = LENGTHS if padded else np.full(N, T)
+    for i, after in enumerate(("", "_reverse")):
+        own = {symbol: problem.params[symbol + after] for symbol in ("W_xh", "W_hh", "b_h")}
+        x, dy = problem.x, problem.dy[:, :, i * H : (i + 1) * H]
+        if i:
+            x, dy = stack.turn(x, rows), stack.turn(dy, rows)
+        _, _, trace = rnn.forward(own, x, problem.state[i], lengths=problem.lengths, nonlinearity=nonlinearity)
+        seen = rnn.backward(own, dy, trace, problem.dstate[i], nonlinearity=nonlinearity)[3]
+        assert_same(flow.cells[i].row_norms, stack.turn(seen.row_norms, rows) if i else seen.row_norms)
+    assert len(flow.cells) == 2
+
+
+def test_what_a_reverse_cell_flushed_stands_at_its_step() -> None:
+    """As `test_a_vanishing_derivative_ends_at_zero`, from the other end."""
+    problem = Problem("bidirectional")
+    problem.params = {s: np.zeros_like(a) for s, a in problem.params.items()}
+    problem.params["W_hh_reverse"] = 2.0**-260 * np.eye(H)
+    problem.state, problem.dy = np.zeros((2, N, H)), np.zeros((T, N, 2 * H))
+    problem.dstate = np.ones((2, N, H))
+    forward, reverse = problem.backward()[3].cells
+    assert reverse.flushed.tolist() == [0, 0, 0, 0, N * H, 0, 0] and not forward.flushed.any()
+    assert (reverse.row_norms > 0).all(axis=1).tolist() == [True] * 4 + [False] * 3
+
+
+def test_relu_leaves_what_is_not_a_number() -> None:
+    a = np.array([-1.0, -0.0, 0.0, 2.0, np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(rnn.activate(a, "relu"), [0, 0, 0, 2, np.nan, np.inf, 0])
+    np.testing.assert_array_equal(rnn.slope(np.array([0.0, 2.0]), "relu"), [0, 1])
+
+
+# Layers without parameters, or without a state.
+
+
+def test_dropout_draws_zeros_and_what_makes_up_for_them() -> None:
+    for p in (0.1, 0.5, 0.9):
+        layer = sr.Dropout(p, size=50)
+        noise = layer.draw(np.random.default_rng(0), 100, 20, np.float64)
+        assert noise is not None and noise.shape == (100, 20, 50)
+        np.testing.assert_allclose(np.unique(noise), [0, 1 / (1 - p)], rtol=1e-15)
+        assert (noise == 0).mean() == pytest.approx(p, abs=0.005) and noise.mean() == pytest.approx(1, abs=0.02)
+        single = layer.draw(np.random.default_rng(0), 100, 20, np.float32)
+        assert single is not None and single.dtype == np.float32
+        assert_same(single == 0, noise == 0)
+        assert not (noise == layer.draw(np.random.default_rng(1), 100, 20, np.float64)).all()
+    assert sr.Dropout(0, size=5).draw(np.random.default_rng(0), 3, 2, np.float64) is None
+    assert sr.RNN(3, 4, num_layers=2).draw(np.random.default_rng(0), 3, 2, np.float64) is None
+    noise = sr.RNN(3, 4, num_layers=3, bidirectional=True, dropout=0.5).draw(np.random.default_rng(0), 6, 5, np.float32)
+    assert noise is not None and noise.shape == (2, 6, 5, 8) and noise.dtype == np.float32
+
+
+def test_without_noise_dropout_is_the_identity() -> None:
+    problem = Problem("dropout")
+    problem.noise = None
+    assert problem.forward()[0] is problem.x and problem.backward()[0] is problem.dy
+    assert problem.tangent()[0] is problem.moved_x
+
+
+def test_layer_norm_gives_mean_zero_and_variance_one() -> None:
+    problem = Problem("layer_norm")
+    problem.params = problem.layer.initial(np.random.default_rng(0))
+    problem.x = 1e4 + 1e3 * problem.x
+    y = problem.forward()[0]
+    np.testing.assert_allclose(y.mean(axis=2), 0, atol=1e-12)
+    np.testing.assert_allclose(y.var(axis=2), 1, rtol=1e-9)
+    problem.x[2] = 7.0  # all features alike
+    assert not problem.forward()[0][2].any()
 
 
 # Specifications.

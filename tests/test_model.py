@@ -14,6 +14,7 @@ from helpers import (
     ARCHITECTURES,
     LENGTHS,
     LOSSES,
+    OF_TOKENS,
     STEPS,
     D,
     H,
@@ -44,6 +45,7 @@ from scratchrnn.backends.numpy_backend import Backend
 from scratchrnn.layers import rnn
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+BIDIRECTIONAL = ("bidirectional", "deep-bidirectional", "norm-dropout")
 
 architectures = pytest.mark.parametrize("architecture", ARCHITECTURES)
 losses = pytest.mark.parametrize("loss", LOSSES)
@@ -207,19 +209,54 @@ def test_tokens_are_one_hot_vectors(loss: str, padded: bool, backend: str) -> No
 
 
 @losses
-def test_padding_is_the_same_as_rows_by_themselves(loss: str, backend: str) -> None:
+@all_steps
+@padding
+@dtypes
+@pytest.mark.parametrize("architecture", OF_TOKENS)
+def test_embeddings(architecture: str, loss: str, steps: str, padded: bool, dtype: str, backend: str) -> None:
+    model = make_model(architecture, loss=loss, backend=backend, dtype=dtype)
+    batch = make_batch(model, steps, padded=padded)
+    r = model.loss_and_grads(**batch)
+    assert_close(all_grads(r), reference(architecture, loss, steps, padded), TOLERANCE[dtype])
+    assert r.loss == pytest.approx(naive_loss(make_model(architecture, loss=loss), batch), rel=TOLERANCE[dtype] / 10)
+    assert r.grads_x is None and model.loss(**batch) == r.loss
+    with pytest.raises(TypeError, match="integer tokens have no gradient"):
+        model.loss_and_grads(**batch, inputs=True)
+
+
+def test_an_embedding_is_a_linear_layer_of_one_hot_vectors(backend: str) -> None:
+    model = make_model("embedding", backend=backend)
+    batch = make_batch(model, padded=True)
+    other = sr.SequenceModel([sr.Linear(D, 4), *model.layers[1:]], backend=backend)
+    for name, array in model.params.items():
+        other.params["0.W_hy" if name == "0.E" else name] = array.T if name == "0.E" else array
+    other.params["0.b_y"] = np.zeros(4)
+    r = model.loss_and_grads(**batch)
+    expected = other.loss_and_grads(**batch | {"x": one_hot(batch["x"], D)})
+    assert r.loss == pytest.approx(expected.loss, rel=1e-14)
+    assert difference(r.grads["0.E"], expected.grads["0.W_hy"].T) < 1e-14
+
+
+@architectures
+@losses
+def test_padding_is_the_same_as_rows_by_themselves(architecture: str, loss: str, backend: str) -> None:
     """The loss of a padded batch is the mean over counted steps of what each row gives alone, cut to its length."""
-    model = make_model(loss=loss, backend=backend)
+    model = make_model(architecture, loss=loss, backend=backend)
     batch = make_batch(model, padded=True)
     r = model.loss_and_grads(**batch)
     total, grads = 0.0, np.zeros_like(model.params.vector)
     for n, length in enumerate(LENGTHS):
-        row = {key: batch[key][n : n + 1] for key in ("x", "target", "h0")}
-        alone = model.loss_and_grads(row["x"][:, :length], row["target"][:, :length], h0=row["h0"])
+        row = {key: batch[key][n : n + 1] for key in ("x", "target")}
+        states = tuple(state[..., n : n + 1, :] for state in as_states(batch["h0"]))
+        h0 = states if isinstance(batch["h0"], tuple) else states[0]
+        alone = model.loss_and_grads(row["x"][:, :length], row["target"][:, :length], h0=h0)
         total += alone.loss * length
         grads += alone.grads.vector * length
-        np.testing.assert_allclose(r.h_last[n], alone.h_last[0], rtol=1e-12)
-        np.testing.assert_allclose(r.grads_h0[n] * LENGTHS.sum(), alone.grads_h0[0] * length, rtol=1e-10)
+        for padded, by_itself in zip(as_states(r.h_last), as_states(alone.h_last), strict=True):
+            np.testing.assert_allclose(padded[..., n, :], by_itself[..., 0, :], rtol=1e-12)
+        for padded, by_itself in zip(as_states(r.grads_h0), as_states(alone.grads_h0), strict=True):
+            g = by_itself[..., 0, :] * length
+            np.testing.assert_allclose(padded[..., n, :] * LENGTHS.sum(), g, rtol=1e-10, atol=1e-16)
     assert r.loss == pytest.approx(total / LENGTHS.sum(), rel=1e-13)
     assert difference(r.grads.vector, grads / LENGTHS.sum()) < 1e-12
 
@@ -243,7 +280,8 @@ def test_equivalent_ways_to_say_which_steps_count(loss: str, backend: str) -> No
 @padding
 @pytest.mark.parametrize(
     ("architecture", "tokens"),
-    [(name, False) for name in ARCHITECTURES] + [("vanilla", True), ("rnn-rnn-linear", True)],
+    [(name, False) for name in ARCHITECTURES]
+    + [(name, True) for name in ("vanilla", "rnn-rnn-linear", "deep", "bidirectional", *OF_TOKENS)],
 )
 def test_forward(architecture: str, padded: bool, tokens: bool, backend: str) -> None:
     model = make_model(architecture, backend=backend)
@@ -255,7 +293,13 @@ def test_forward(architecture: str, padded: bool, tokens: bool, backend: str) ->
     assert isinstance(out.h_last, tuple) == (architecture != "vanilla")
     for actual, expected in zip(as_states(out.h_last), h_last, strict=True):
         assert difference(actual, expected) < 1e-13
-    np.testing.assert_array_equal(out.h[:, -1], as_states(out.h_last)[-1])
+    top = as_states(out.h_last)[-1]
+    cells = top.reshape(-1, *top.shape[-2:])
+    if out.h.shape[2] == top.shape[-1]:
+        np.testing.assert_array_equal(out.h[:, -1], cells[-1])
+    else:  # both directions: the forward one ends at the last step, the reverse one at the first
+        np.testing.assert_array_equal(out.h[:, -1, : top.shape[-1]], cells[-2])
+        np.testing.assert_array_equal(out.h[:, 0, top.shape[-1] :], cells[-1])
     r = model.loss_and_grads(**batch)
     assert_same(as_states(r.h_last), as_states(out.h_last))
 
@@ -271,7 +315,7 @@ def test_calling_a_model_is_its_forward_from_zero(backend: str) -> None:
         np.testing.assert_array_equal(y, model.forward(batch["x"], zeros[0] if architecture == "vanilla" else zeros).y)
 
 
-@architectures
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in BIDIRECTIONAL])
 def test_two_halves_with_the_state_carried_are_one_run(architecture: str, backend: str) -> None:
     model = make_model(architecture, backend=backend)
     batch = make_batch(model)
@@ -384,6 +428,45 @@ def test_flow_of_every_recurrent_layer(dtype: str, backend: str) -> None:
     flow = model.loss_and_grads(**make_batch(model)).flow
     assert not flow.layers[0].norms.any()
     assert flow.layers[1].norms.all()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_flow_of_levels_is_that_of_layers(dropout: float, backend: str) -> None:
+    """Two levels of one layer are two layers, bit for bit: outputs, states, gradients, flow; in training as well."""
+    levels = sr.SequenceModel([sr.RNN(D, H, num_layers=2, dropout=dropout), sr.Linear(H, O)], backend=backend)
+    between = [sr.Dropout(dropout)] if dropout else []
+    layers = sr.SequenceModel([sr.RNN(D, H), *between, sr.RNN(H, H), sr.Linear(H, O)], backend=backend)
+    layers.params.vector[:] = levels.params.vector
+    batch = make_batch(levels, padded=True)
+    (h0,) = batch["h0"]
+    r = levels.loss_and_grads(**batch, inputs=True, rng=np.random.default_rng(1))
+    batch["h0"] = (h0[0], h0[1])
+    expected = layers.loss_and_grads(**batch, inputs=True, rng=np.random.default_rng(1))
+    assert r.loss == expected.loss and len(r.flow.layers) == 2 and r.flow.directions == 1
+    assert_same(r.grads.vector, expected.grads.vector)
+    assert_same(r.grads_x, expected.grads_x)
+    assert_same((*r.grads_h0[0], *r.h_last[0]), (*expected.grads_h0, *expected.h_last))
+    for a, b in zip(r.flow.layers, expected.flow.layers, strict=True):
+        assert_same(tuple(a), tuple(b))
+
+
+@dtypes
+def test_flow_of_two_directions(dtype: str, backend: str) -> None:
+    """An entry for each; the top layer's is the root of the sum of their squares."""
+    model = make_model("norm-dropout", backend=backend, dtype=dtype)
+    flow = model.loss_and_grads(**make_batch(model)).flow
+    assert len(flow.layers) == 3 and flow.directions == 2
+    _, forward, reverse = flow.layers
+    for name in ("norms", "per_sample"):
+        expected = np.hypot(getattr(forward, name), getattr(reverse, name))
+        np.testing.assert_allclose(getattr(flow, name), expected, rtol=1e-14)
+    assert flow.flushed.tolist() == (forward.flushed + reverse.flushed).tolist()
+    np.testing.assert_allclose(N * flow.norms, np.sqrt((flow.per_sample**2).sum(axis=0)), rtol=1e-14)
+    assert "layers=3" in repr(flow)
+    model = make_model("deep-bidirectional", backend=backend, dtype=dtype)
+    flow = model.loss_and_grads(**make_batch(model)).flow
+    assert len(flow.layers) == 5 and flow.directions == 1
+    assert_same(flow.norms, flow.layers[-1].norms)
 
 
 def test_per_sample_flow_does_not_shrink_with_the_batch() -> None:

@@ -13,6 +13,7 @@ import pytest
 from helpers import (
     ARCHITECTURES,
     LOSSES,
+    OF_TOKENS,
     STEPS,
     N,
     T,
@@ -39,18 +40,42 @@ class Twin:
         self.leaves: dict[str, Any] = {}  # under our names
         self.modules = []
         for i, layer in enumerate(model.layers):
-            kind = torch.nn.RNN if layer.recurrent else torch.nn.Linear
-            options = {"batch_first": True} if layer.recurrent else {}
-            module = kind(layer.input_size, layer.output_size, dtype=getattr(torch, str(model.dtype)), **options)
-            names = {"W_hy": "weight", "b_y": "bias"}
-            if layer.recurrent:
-                names = {"W_xh": "weight_ih_l0", "W_hh": "weight_hh_l0", "b_h": "bias_ih_l0"}
-                torch.nn.init.zeros_(module.bias_hh_l0)
+            module, names = self.module(layer)
+            assert set(names) == set(layer.shapes())
             for symbol, name in names.items():
                 leaf = getattr(module, name)
                 leaf.data.copy_(self.tensor(model.params[model._network.prefixes[i] + symbol]))
                 self.leaves[model._network.prefixes[i] + symbol] = leaf
             self.modules.append(module)
+
+    def module(self, layer: Any) -> tuple[Any, dict[str, str]]:
+        """PyTorch's module, in evaluation, and its names for our symbols."""
+        nn, dtype = self.torch.nn, getattr(self.torch, str(self.model.dtype))
+        if isinstance(layer, sr.RNN):
+            module = nn.RNN(
+                layer.input_size,
+                layer.hidden_size,
+                layer.num_layers,
+                layer.nonlinearity,
+                batch_first=True,
+                bidirectional=layer.bidirectional,
+                dtype=dtype,
+            )
+            names: dict[str, str] = {}
+            for level in range(layer.num_layers):
+                for reverse in ("", "_reverse")[: 1 + layer.bidirectional]:
+                    ours, theirs = (f"_l{level}" if level else "") + reverse, f"l{level}{reverse}"
+                    names |= {f"W_xh{ours}": f"weight_ih_{theirs}", f"W_hh{ours}": f"weight_hh_{theirs}"}
+                    names[f"b_h{ours}"] = f"bias_ih_{theirs}"
+                    nn.init.zeros_(getattr(module, f"bias_hh_{theirs}"))
+            return module, names
+        if isinstance(layer, sr.Embedding):
+            return nn.Embedding(layer.input_size, layer.output_size, dtype=dtype), {"E": "weight"}
+        if isinstance(layer, sr.LayerNorm):
+            return nn.LayerNorm(layer.size, dtype=dtype), {"gamma": "weight", "beta": "bias"}
+        if isinstance(layer, sr.Dropout):
+            return nn.Dropout(layer.p).eval(), {}
+        return nn.Linear(layer.input_size, layer.output_size, dtype=dtype), {"W_hy": "weight", "b_y": "bias"}
 
     def tensor(self, array: Any) -> Any:
         """A tensor in the model's dtype that shares nothing with the array."""
@@ -64,26 +89,32 @@ class Twin:
             if not isinstance(module, self.torch.nn.RNN):
                 x = module(x)
                 continue
-            state = states[len(last)][None]
+            state = states[len(last)]
+            single = state.ndim == 2
+            state = state[None] if single else state
             if lengths is None:
                 x, end = module(x, state)
             else:
                 packed = rnn.pack_padded_sequence(x, self.torch.tensor(lengths), batch_first=True, enforce_sorted=False)
                 out, end = module(packed, state)
                 x, _ = rnn.pad_packed_sequence(out, batch_first=True, total_length=x.shape[1])
-            last.append(end[0])
+            last.append(end[0] if single else end)
         return x, last
 
     def loss_and_grads(self, batch: dict[str, Any]) -> tuple[float, dict[str, Any], list[Any]]:
         """Loss, gradients under our names, and last states."""
-        x = batch["x"] if batch["x"].ndim == 3 else one_hot(batch["x"], self.model.input_size)
-        x = self.tensor(np.nan_to_num(x)).requires_grad_()
+        x = batch["x"]
+        if not self.model.layers[0].takes_vectors:
+            x = self.torch.tensor(np.maximum(x, 0))
+        else:
+            x = x if x.ndim == 3 else one_hot(x, self.model.input_size)
+            x = self.tensor(np.nan_to_num(x)).requires_grad_()
         states = [self.tensor(state).requires_grad_() for state in as_states(batch["h0"])]
         y, last = self.forward(x, states, batch["lengths"])
         loss = self.loss(y, batch)
         loss.backward()
         leaves = {**self.leaves, **{f"h0[{i}]": state for i, state in enumerate(states)}, "x": x}
-        grads = {name: leaf.grad.numpy() for name, leaf in leaves.items()}
+        grads = {name: leaf.grad.numpy() for name, leaf in leaves.items() if leaf.requires_grad}
         return loss.item(), grads, [state.detach().numpy() for state in last]
 
     def loss(self, y: Any, batch: dict[str, Any]) -> Any:
@@ -116,12 +147,13 @@ def test_loss_gradients_and_states(
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "packed"])
-def test_tokens(torch: Any, loss: str, padded: bool, backend: str) -> None:
-    model = make_model("rnn-rnn-linear", loss=loss, backend=backend)
+@pytest.mark.parametrize("architecture", ["rnn-rnn-linear", "deep-bidirectional", *OF_TOKENS])
+def test_tokens(torch: Any, architecture: str, loss: str, padded: bool, backend: str) -> None:
+    model = make_model(architecture, loss=loss, backend=backend)
     batch = make_batch(model, tokens=True, padded=padded)
     r = model.loss_and_grads(**batch)
     expected, grads, _ = Twin(torch, model).loss_and_grads(batch)
-    del grads["x"]
+    grads.pop("x", None)
     assert r.loss == pytest.approx(expected, rel=1e-13)
     assert_close(all_grads(r), grads, 1e-12)
 
@@ -178,10 +210,50 @@ def test_flow_of_every_layer(torch: Any, loss: str, steps: str, backend: str) ->
         np.testing.assert_allclose(flow.layers[i].per_sample, N * np.linalg.norm(dh, axis=2).T, rtol=1e-12)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
+def test_flow_of_both_directions(torch: Any, loss: str, padded: bool, backend: str) -> None:
+    """∂L/∂h_t of two bidirectional levels, written out as loops, row by row over the steps that each row has."""
+    model = sr.SequenceModel(
+        [sr.RNN(3, 4, num_layers=2, bidirectional=True), sr.Linear(8, 5)], loss=loss, backend=backend
+    )
+    batch = make_batch(model, padded=padded)
+    twin = Twin(torch, model)
+    lengths = batch["lengths"] if padded else np.full(N, T)
+    x, (h0,) = np.nan_to_num(batch["x"]), batch["h0"]
+    kept: list[dict[tuple[int, int], Any]] = [{} for _ in range(4)]
+    y = torch.zeros(N, T, 5, dtype=torch.float64)
+    for n in range(N):
+        below = {t: twin.tensor(x[n, t]) for t in range(lengths[n])}
+        for level in range(2):
+            for reverse in range(2):
+                after = ("_l1" if level else "") + "_reverse" * reverse
+                W_xh, W_hh, b_h = (twin.leaves[f"0.{symbol}{after}"] for symbol in ("W_xh", "W_hh", "b_h"))
+                h = twin.tensor(h0[2 * level + reverse, n])
+                for t in list(range(lengths[n]))[:: -1 if reverse else 1]:
+                    h = torch.tanh(W_hh @ h + W_xh @ below[t] + b_h)
+                    h.retain_grad()
+                    kept[2 * level + reverse][n, t] = h
+            below = {t: torch.cat([kept[2 * level][n, t], kept[2 * level + 1][n, t]]) for t in range(lengths[n])}
+        for t, h in below.items():
+            y[n, t] = twin.modules[1](h)
+    twin.loss(y, batch).backward()
+    flow = model.loss_and_grads(**batch).flow
+    assert len(flow.layers) == 4
+    both = np.zeros((N, T))
+    for i, cell in enumerate(kept):
+        for (n, t), h in cell.items():
+            norm = np.linalg.norm(h.grad.numpy())
+            assert flow.layers[i].per_sample[n, t] == pytest.approx(N * norm, rel=1e-12)
+            both[n, t] += norm**2 if i > 1 else 0
+    inside = np.arange(T) < lengths[:, None]
+    np.testing.assert_allclose(flow.per_sample[inside], N * np.sqrt(both)[inside], rtol=1e-12)
+
+
 @pytest.mark.parametrize(("required", "summary"), [("0", "1 skipped"), ("1", "1 error")])
 def test_without_pytorch_these_tests_skip_unless_it_is_required(required: str, summary: str) -> None:
     """In a process of its own where `import torch` fails."""
-    node = f"{__file__}::test_tokens[numpy-full-mse]"
+    node = f"{__file__}::test_tokens[numpy-rnn-rnn-linear-full-mse]"
     code = (
         f"import sys, pytest; sys.modules['torch'] = None; sys.exit(pytest.main(['-p', 'no:cacheprovider', {node!r}]))"
     )

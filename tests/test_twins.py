@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import all_grads, difference, make_batch, set_radius
+from helpers import ARCHITECTURES, OF_TOKENS, all_grads, as_states, difference, make_batch, make_model, set_radius
 
 import scratchrnn as sr
 from scratchrnn import losses, optimizers
-from scratchrnn.backends import numba_backend, numba_twins
+from scratchrnn.backends import numba_backend, numba_layers, numba_twins
 from scratchrnn.backends.numba_backend import NumbaBackend
 from scratchrnn.gradients import clip
-from scratchrnn.layers import linear, rnn
+from scratchrnn.layers import embedding, linear, rnn, stack
 
-TWINS = numba_twins.TWINS
+TWINS = numba_layers.TWINS
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against the text in float64
 
@@ -54,6 +54,7 @@ def rnn_problems(new: Arrays) -> Iterator[tuple[str, dict[str, Any], Any, Any, A
 def rnn_forward_cases(new: Arrays) -> Iterator[Case]:
     for name, params, x, state, lengths in rnn_problems(new):
         yield name, (params, x, state), {"lengths": lengths}
+        yield f"{name}, relu", (params, x, state), {"lengths": lengths, "nonlinearity": "relu"}
         yield f"{name}, zero state", (params, x, np.zeros_like(state)), {"lengths": lengths}
 
 
@@ -63,8 +64,49 @@ def rnn_backward_cases(new: Arrays) -> Iterator[Case]:
         dy = new(*trace.h[1:].shape)
         for inputs in (True, False):
             yield f"{name} inputs={inputs}", (params, dy, trace, new(*state.shape)), {"inputs": inputs}
+        _, _, relu = rnn.forward(params, x, state, lengths=lengths, nonlinearity="relu")
+        yield f"{name}, relu", (params, dy, relu, new(*state.shape)), {"nonlinearity": "relu"}
         yield f"{name}, zero dstate", (params, dy, trace, np.zeros_like(state)), {}
         yield f"{name}, dstate alone", (params, np.zeros_like(dy), trace, new(*state.shape)), {}
+
+
+def stack_problems(new: Arrays) -> Iterator[tuple[str, dict[str, Any], Any, Any, dict[str, Any], dict[str, Any]]]:
+    """What it is, parameters, x, first states, options of forward alone, and options of all."""
+    for N, T, D, H, _ in SHAPES[:3]:
+        for levels, bidirectional in ((2, False), (1, True), (3, True)):
+            layer = sr.RNN(D, H, num_layers=levels, bidirectional=bidirectional)
+            params = {symbol: new(*shape, scale=0.5 * H**-0.5) for symbol, shape in layer.shapes().items()}
+            for name, x in {"x": new(T, N, D), "tokens": new.rng.integers(D, size=(T, N))}.items():
+                for lengths in (None, new.rng.integers(1, T + 1, size=N)):
+                    state = new(*layer.state_shape(N), scale=0.5)
+                    noise = new.rng.integers(3, size=(levels - 1, T, N, layer.output_size)).astype(new.dtype)
+                    where = f"{name} {(N, T, D, H)} {levels} levels, bidirectional={bidirectional}, lengths={lengths}"
+                    for drawn in ({}, {"noise": noise}) if levels > 1 else ({},):
+                        yield where, params, x, state, {"lengths": lengths, **drawn}, dict(layer.options)
+
+
+def stack_forward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, state, given, options in stack_problems(new):
+        yield name, (params, x, state), given | options
+
+
+def stack_backward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, state, given, options in stack_problems(new):
+        y, _, trace = stack.forward(params, x, state, **given, **options)
+        for inputs in (True, False):
+            yield (
+                f"{name} inputs={inputs}",
+                (params, new(*y.shape), trace, new(*state.shape)),
+                {"inputs": inputs} | options,
+            )
+
+
+def embedding_backward_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, V, F, _ in SHAPES:
+        x = new.rng.integers(V, size=(T, N))
+        params = {"E": new(V, F)}
+        yield f"{(N, T, V, F)}", (params, new(T, N, F), embedding.Trace(x), None), {}
+        yield f"a view {(N, T, V, F)}", (params, new(N, T, F).swapaxes(0, 1), embedding.Trace(x.copy("F")), None), {}
 
 
 def linear_forward_cases(new: Arrays) -> Iterator[Case]:
@@ -145,6 +187,9 @@ def sgd_cases(new: Arrays) -> Iterator[Case]:
 CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     rnn.forward: rnn_forward_cases,
     rnn.backward: rnn_backward_cases,
+    stack.forward: stack_forward_cases,
+    stack.backward: stack_backward_cases,
+    embedding.backward: embedding_backward_cases,
     linear.forward: linear_forward_cases,
     linear.backward: linear_backward_cases,
     losses.mse: mse_cases,
@@ -259,6 +304,30 @@ def test_float32_over_several_batches() -> None:
             batch[name] = batch[name].astype(np.float32)
         errors.append(difference(numba.loss_and_grads(**batch).grads_h0, exact.loss_and_grads(**batch).grads_h0))
     assert np.median(errors) <= 1e-5
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("steps", ["all", "last", "mask (T,)", "mask (N, T)"])
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *OF_TOKENS])
+def test_blocks_of_rows_of_every_layer_agree_with_numpy(
+    architecture: str, steps: str, padded: bool, loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba_backend, "MIN_WORK", 1)
+    numba, numpy = (make_model(architecture, loss=loss, backend=backend) for backend in ("numba", "numpy"))
+    batch = make_batch(numpy, steps, padded=padded, rows=26, time=9)
+    inputs = batch["x"].ndim == 3
+    actual, expected = (model.loss_and_grads(**batch, inputs=inputs) for model in (numba, numpy))
+    assert actual.loss == pytest.approx(expected.loss, rel=1e-13)
+    for name, reference in all_grads(expected).items():
+        assert difference(all_grads(actual)[name], reference) <= 1e-12, name
+    assert len(actual.flow.layers) == len(expected.flow.layers)
+    for seen, reference in zip(actual.flow.layers, expected.flow.layers, strict=True):
+        assert difference(seen.per_sample, reference.per_sample) <= 1e-12
+        assert np.array_equal(seen.flushed, reference.flushed)
+    assert difference(actual.flow.norms, expected.flow.norms) <= 1e-12
+    for state, reference in zip(as_states(actual.h_last), as_states(expected.h_last), strict=True):
+        assert difference(state, reference) <= 1e-13
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
