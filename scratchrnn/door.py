@@ -1,7 +1,8 @@
 """The door: every public entry checks once what came in, and says what was expected; inside nothing is checked again.
 
-Each function takes what a user passed and returns it in the form that the inside works with: time-major, contiguous, in
-the model's dtype, on the model's backend. Nothing of the model is touched, so a refused call leaves it as it was.
+Each function takes what a user passed and returns it in the form that the inside works with: time-major (a view, where
+that takes no copy), in the model's dtype, on the model's backend. Nothing of the model is touched, so a refused call
+leaves it as it was.
 """
 
 from __future__ import annotations
@@ -30,20 +31,22 @@ def sequences(
     """
     x = as_array("x", x)
     tokens = x.dtype.kind in "iu" and x.ndim == 2
-    expected = f"(N, T, {features})"
     if not tokens and not vectors_allowed:
         kind = TypeError if x.dtype.kind not in "iu" else ValueError
         hint = "; pass x.astype(int)" if x.dtype.kind == "f" and x.ndim == 2 else ""
         raise kind(f"the first layer takes nothing but integer tokens (N, T), got {x.dtype} of shape {x.shape}{hint}")
     if tokens and not tokens_allowed:
-        raise ValueError(f"the first layer takes no integer tokens; expected x of shape {expected}, got {x.shape}")
+        raise ValueError(
+            f"the first layer takes no integer tokens; expected x of shape (N, T, {features}), got {x.shape}"
+        )
     if not tokens and x.ndim != 3:
         hint = "; for one feature per step pass x[..., None]" if x.ndim == 2 else ""
         or_tokens = ", or integer tokens (N, T)" if tokens_allowed else ""
-        raise ValueError(f"expected x of shape {expected}{or_tokens}, got {x.dtype} of shape {x.shape}{hint}")
+        raise ValueError(f"expected x of shape (N, T, {features}){or_tokens}, got {x.dtype} of shape {x.shape}{hint}")
     if not tokens and x.shape[2] != features:
         raise ValueError(
-            f"x has {x.shape[2]} features, but this model expects {features} (x.shape = {x.shape}, expected {expected})"
+            f"x has {x.shape[2]} features, but this model expects {features} "
+            f"(x.shape = {x.shape}, expected (N, T, {features}))"
         )
     N, T = x.shape[:2]
     if N == 0 or T == 0:
@@ -54,9 +57,9 @@ def sequences(
     if lengths is not None:
         inside = backend.asarray(np.arange(T)[:, None] < lengths)  # (T, N)
         x = backend.xp.where(inside if tokens else inside[..., None], x, x.dtype.type(0))
-    wrong = (x < 0) | (x >= features) if tokens else ~backend.xp.isfinite(x)
-    if bool(wrong.any()):
-        where = _first(wrong)
+    right = (x >= 0) & (x < features) if tokens else backend.xp.isfinite(x)
+    if not right.all():
+        where = _first(~right)
         value, (t, n, *rest) = x[where], where
         if tokens:
             hint = "; for one feature per step pass x[..., None]" if features == 1 else ""
@@ -101,9 +104,9 @@ def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend) ->
         letters = "(N, H)" if len(shape) == 2 else "(num_layers · directions, N, H)"
         raise ValueError(f"expected h0 of shape {letters} = {shape}, got {h0.shape}")
     h0 = _cast(h0, dtype, backend)
-    wrong = ~backend.xp.isfinite(h0)
-    if bool(wrong.any()):
-        where = _first(wrong)
+    right = backend.xp.isfinite(h0)
+    if not right.all():
+        where = _first(~right)
         raise ValueError(f"h0{list(where)} is {float(h0[where])} in {h0.dtype}; every state must be finite")
     return h0
 
@@ -142,12 +145,12 @@ def targets(
 
     taken = target[None] if last else target.swapaxes(0, 1)[counted.index]
     taken = _cast(taken, taken.dtype if classes else dtype, backend)
-    wrong = (taken < 0) | (taken >= outputs) if classes else ~backend.xp.isfinite(taken)
+    right = (taken >= 0) & (taken < outputs) if classes else backend.xp.isfinite(taken)
     if counted.mask is not None:
         mask = backend.asarray(counted.mask)
-        wrong &= mask if classes else mask[..., None]
-    if bool(wrong.any()):
-        where = _first(wrong)
+        right |= ~(mask if classes else mask[..., None])
+    if not right.all():
+        where = _first(~right)
         k, n, *rest = where
         position = [n, *rest] if last else [n, int(np.arange(T)[counted.index][k]), *rest]
         if classes:
@@ -172,6 +175,8 @@ def as_array(name: str, value: Any) -> Array:
 
 
 def _cast(array: Array, dtype: np.dtype, backend: Backend) -> Array:
+    if array.dtype == dtype:
+        return backend.asarray(array)
     with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, and `finite` says so
         return backend.asarray(array, dtype)
 

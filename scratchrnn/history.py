@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .backends.arrays import to_numpy
+from .gradients.flow import Flow
 from .optimizers import Moments, Optimizer
 
 MAX_FLOW_ROWS = 512
@@ -26,13 +28,13 @@ class FlowRecord:
     every: int = 1  # one update in so many has a row
     _norms: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, update: int, norms: np.ndarray, batch_rows: int) -> None:
+    def add(self, update: int, flow: Flow) -> None:
         """Record one update, or pass over it."""
         if len(self) == MAX_FLOW_ROWS and (update - 1) % self.every == 0:
             self.every *= 2
             self.updates, self.batch_rows, self._norms = self.updates[::2], self.batch_rows[::2], self._norms[::2]
         if (update - 1) % self.every == 0:
-            self.keep(update, norms, batch_rows)
+            self.keep(update, to_numpy(flow.norms), len(flow.per_sample))
 
     def keep(self, update: int, norms: np.ndarray, batch_rows: int) -> None:
         """Append a row."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .backends.arrays import to_numpy
+from .backends.arrays import namespace, to_numpy
 from .door import as_array
 from .model import SequenceModel
 from .steps import counted_steps
@@ -25,7 +25,7 @@ class BatchSource(Protocol):
 
 
 class Minibatch(NamedTuple):
-    """Some rows of the data as `model.loss_and_grads` takes them."""
+    """Some rows of the data as `model.loss_and_grads` takes them. The arrays are good until the next one is made."""
 
     x: Any  # (n, T, D) or integer (n, T), a view of a time-major array
     target: Any
@@ -57,11 +57,14 @@ class Rows:
             raise TypeError("fit needs a target beside x, unless x is a batch source with a gather method")
         whole = model._check_batch(x, target, None, steps, lengths)
         self._length = N = whole.batch_rows
-        self._backend = model._backend
-        self._x, self._target = whole.x, self._backend.asarray(as_array("target", target))
+        self._backend = backend = model._backend
+        self._x = backend.xp.ascontiguousarray(whole.x)  # (T, N, …)
+        self._target = backend.asarray(as_array("target", target))
         self._lengths = None if lengths is None else to_numpy(as_array("lengths", lengths))
         mask = whole.counted.mask
-        self._counts = np.full(N, whole.counted.total // N) if mask is None else to_numpy(mask).sum(axis=0)
+        self._count_per_row = whole.counted.total // N
+        self._counts = None if mask is None else to_numpy(mask).sum(axis=0)
+        self._kept: dict[Any, Any] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -87,9 +90,18 @@ class Rows:
             return Minibatch(x, target, self._steps, None, counted_steps(self._steps, T, N, None).total)
         steps = self._steps if isinstance(self._steps, str) or self._steps.ndim == 1 else self._steps[rows]
         lengths = None if self._lengths is None else self._lengths[rows]
-        count = int(self._counts[rows].sum())
-        at = self._backend.asarray(rows)
-        return Minibatch(self._x[:, at].swapaxes(0, 1), self._target[at], steps, lengths, count)
+        count = len(rows) * self._count_per_row if self._counts is None else int(self._counts[rows].sum())
+        x = self._take("x", self._x, rows, axis=1).swapaxes(0, 1)
+        return Minibatch(x, self._take("target", self._target, rows, axis=0), steps, lengths, count)
+
+    def _take(self, name: str, array: Any, rows: np.ndarray, axis: int) -> Any:
+        """Some rows of an array, in memory that the next minibatch of this size has again."""
+        if namespace(array) is not np:
+            return array[(slice(None),) * axis + (self._backend.asarray(rows),)]  # CuPy keeps what it has freed
+        key = name, len(rows)
+        if key not in self._kept:
+            self._kept[key] = array.take(rows, axis=axis)
+        return array.take(rows, axis=axis, out=self._kept[key], mode="clip")  # "raise" would take through a buffer
 
 
 def validation_rows(model: SequenceModel, validation: Any, steps: Any) -> Rows:

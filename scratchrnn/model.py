@@ -76,13 +76,17 @@ class SequenceModel:
         self.layers: tuple[Layer, ...] = tuple(layers)
         self.loss_name = loss
         self._check_layers()
-        self._network = Network(self.layers, self._prefixes(), LOSSES[loss])
+        symbols = tuple(
+            tuple((symbol, prefix + symbol) for symbol in layer.shapes())
+            for prefix, layer in zip(self._prefixes(), self.layers, strict=True)
+        )
+        self._network = Network(self.layers, symbols, LOSSES[loss])
         self._backend = resolve(backend)
         rng = np.random.default_rng(seed)
         initial = {
-            prefix + symbol: array
-            for prefix, layer in zip(self._network.prefixes, self.layers, strict=True)
-            for symbol, array in layer.initial(rng).items()
+            name: array
+            for own, layer in zip(symbols, self.layers, strict=True)
+            for (_, name), array in zip(own, layer.initial(rng).values(), strict=True)
         }
         vector = np.concatenate([array.reshape(-1) for array in initial.values()])
         shapes = {name: array.shape for name, array in initial.items()}
@@ -99,16 +103,18 @@ class SequenceModel:
         padded to T, each of which keeps its state once it is over. Returns `y` (N, T, O), `h` (N, T, H) and `h_last`.
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
-        x, states, lengths, _ = self._check_inputs(x, h0, lengths)
-        forward = passes.run(self._network, self._backend, self.params, x, states, lengths)
-        return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), self._carried(forward.h_last))
+        x, states, lengths, counted = self._check_inputs(x, h0, lengths)
+        forward = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=True)
+        # A copy of the last state, since a view would keep the states of every step alive.
+        h_last = self._unpack_states(tuple(state.copy() for state in forward.h_last))
+        return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), h_last)
 
     def predict(self, x: Any, steps: Any = "last", *, h0: Any = None, lengths: Any = None) -> Array:
         """Outputs of the chosen steps only: "last" → (N, O); "all" → (N, T, O); a mask (T,) → (N, its steps, O); a mask
         (N, T) → (number of counted entries, O), row by row. With lengths, "last" is step lengths[n] − 1 of row n."""
         x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
         counted = counted.on(self._backend)
-        y = passes.run(self._network, self._backend, self.params, x, states, lengths, counted).y
+        y = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
         y = y.swapaxes(0, 1)  # (N, K, O)
         if isinstance(steps, str):
             return y[:, 0] if steps == "last" else y
@@ -183,7 +189,7 @@ class SequenceModel:
             result.grads,
             self._unpack_states(result.grads_h0),
             None if result.grads_x is None else result.grads_x.swapaxes(0, 1),
-            self._carried(result.h_last),
+            self._unpack_states(result.h_last),
             result.flow,
         )
 
@@ -247,10 +253,6 @@ class SequenceModel:
     def _unpack_states(self, states: States) -> Any:
         """States as the user sees them."""
         return states
-
-    def _carried(self, states: States) -> Any:
-        """Last states to carry on with: copies, since a view would keep the states of every step alive."""
-        return self._unpack_states(tuple(state.copy() for state in states))
 
     def _recurrent(self) -> list[RecurrentLayer]:
         return [cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent]

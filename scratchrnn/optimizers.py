@@ -2,7 +2,8 @@
 
 An optimizer object holds hyper-parameters only. Its running averages are a dict of vectors that `init` makes and the
 history of a training run keeps, so one object can serve many runs. Each rule below is the text that a backend may twin:
-it advances the averages in place, leaves in `delta` what is to be subtracted from the parameters, and returns nothing.
+it advances the averages in place, leaves in `delta`, which may be `grad` itself, what is to be subtracted from the
+parameters, and returns nothing.
 
 Every optimizer takes `weight_decay` λ, decoupled from the gradient and its averages: θ ← θ − η·λ·θ − δ, so that each
 update shrinks the weights by the same factor 1 − η·λ whatever the rule makes of the gradient. With Adam that is AdamW
@@ -73,6 +74,14 @@ def adam(
     delta[...] = size * m / (namespace(v).sqrt(v / (1 - beta2**step)) + eps)
 
 
+def subtract(vector: Array, delta: Array) -> bool:
+    """θ ← θ − δ, unless an entry of δ is not finite; returns whether all were."""
+    if not namespace(delta).isfinite(delta).all():
+        return False
+    vector -= delta
+    return True
+
+
 class Optimizer(Protocol):
     """What `fit` needs of an optimizer."""
 
@@ -116,7 +125,7 @@ class _Rule:
     ) -> None:
         """Write into delta what update number `step` (from 1) subtracts from the parameters; advance the averages.
 
-        vector holds the parameters, which weight decay needs.
+        delta may be grad itself. vector holds the parameters, which weight decay needs.
         """
         backend.twin(self._text)(delta, grad, moments, step, **self._hyper())
         if self.weight_decay:

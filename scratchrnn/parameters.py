@@ -16,6 +16,7 @@ import numpy as np
 from .backends.arrays import Array, namespace, to_numpy
 
 Shape = tuple[int, ...]
+Symbols = tuple[tuple[str, str], ...]  # pairs: a layer's own symbol, and the name that the model gives it
 
 
 class Parameters(MutableMapping[str, Array]):
@@ -36,10 +37,10 @@ class Parameters(MutableMapping[str, Array]):
 
     def __init__(self, shapes: Mapping[str, Shape], vector: Array | None = None) -> None:
         self.shapes: dict[str, Shape] = {name: tuple(shape) for name, shape in shapes.items()}
-        self._slices: dict[str, slice] = {}
+        self._places: list[tuple[str, slice, Shape]] = []
         size = 0
         for name, shape in self.shapes.items():
-            self._slices[name] = slice(size, size + math.prod(shape))
+            self._places.append((name, slice(size, size + math.prod(shape)), shape))
             size += math.prod(shape)
         if vector is None:
             vector = np.zeros(size)
@@ -49,7 +50,15 @@ class Parameters(MutableMapping[str, Array]):
 
     def _view(self, vector: Array) -> None:
         self.vector = vector
-        self._views = {name: vector[self._slices[name]].reshape(shape) for name, shape in self.shapes.items()}
+        self._views = {name: vector[place].reshape(shape) for name, place, shape in self._places}
+        self._groups: dict[Symbols, dict[str, Array]] = {}
+
+    def group(self, symbols: Symbols) -> dict[str, Array]:
+        """Some of the arrays under other names: the parameters of a layer by its own symbols. Made once and kept."""
+        group = self._groups.get(symbols)
+        if group is None:
+            group = self._groups[symbols] = {symbol: self._views[name] for symbol, name in symbols}
+        return group
 
     def __getitem__(self, name: str) -> Array:
         try:
@@ -78,7 +87,7 @@ class Parameters(MutableMapping[str, Array]):
     def like(self, vector: Array) -> Parameters:
         """The same names and shapes as views of another vector of the same length."""
         other = Parameters.__new__(Parameters)
-        other.shapes, other._slices = self.shapes, self._slices
+        other.shapes, other._places = self.shapes, self._places
         other._view(vector)
         return other
 

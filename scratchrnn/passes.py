@@ -15,23 +15,25 @@ from .backends.arrays import Array, namespace
 from .backends.numpy_backend import Backend
 from .gradients.flow import Flow, LayerFlow
 from .layers import Layer
-from .parameters import Parameters
+from .parameters import Parameters, Symbols
 from .steps import Counted
 
 States = tuple[Array, ...]  # one state per recurrent layer, bottom to top
 Noise = tuple["Array | None", ...]  # what each layer drew at random, rows on the last axis but one; None for nothing
 
+PIECE = 1 << 16  # entries of gradients that are added up at a time
+
 
 class Network(NamedTuple):
-    """What is computed, without any array: the layers, what stands before their symbols, the loss."""
+    """What is computed, without any array: the layers, the names of their parameters, the loss."""
 
     layers: tuple[Layer, ...]
-    prefixes: tuple[str, ...]
+    symbols: tuple[Symbols, ...]
     loss: Callable[..., tuple[Array, Array]]
 
     def own(self, i: int, params: Parameters) -> dict[str, Array]:
         """Parameters of layer i by its own symbols."""
-        return {symbol: params[self.prefixes[i] + symbol] for symbol in self.layers[i].shapes()}
+        return params.group(self.symbols[i])
 
     @property
     def directions(self) -> int:
@@ -55,9 +57,7 @@ class Batch(NamedTuple):
         return len(self.x) * self.batch_rows * params.vector.size
 
     def block(self, rows: slice) -> Batch:
-        """A block of its rows, contiguous; the batch itself where the block is all of it."""
-        if rows == slice(0, self.batch_rows):
-            return self
+        """A block of its rows, contiguous."""
         contiguous = namespace(self.x).ascontiguousarray
         return Batch(
             contiguous(self.x[:, rows]),
@@ -146,37 +146,87 @@ def block_grads(
     backend: Backend,
     params: Parameters,
     batch: Batch,
+    grads: Parameters,
     inputs: bool = False,
 ) -> Backward:
-    """Loss and gradients of one block of rows."""
-    loss, dy, forward = block_loss(network, backend, params, batch)
-    grads = params.like(backend.xp.empty_like(params.vector))
-    dstates: list[Array] = []  # filled from the top recurrent layer down
-    flows: list[LayerFlow] = []
-    for i, layer in reversed(list(enumerate(network.layers))):
-        dstate = None
-        if layer.recurrent:
-            if not dstates:
-                dy = batch.counted.put(dy, len(batch.x))
-            dstate = backend.xp.zeros_like(forward.h_last[-1 - len(dstates)])
-        backward = backend.twin(layer.backward)
-        dy, dstate, own, flow = backward(
-            network.own(i, params), dy, forward.traces[i], dstate, inputs=inputs or i > 0, **layer.options
-        )
-        for symbol, array in own.items():
-            grads[network.prefixes[i] + symbol][...] = array
-        if layer.recurrent:
-            dstates.append(dstate)
-            for cell in reversed(getattr(flow, "cells", (flow,))):
-                flows.append(LayerFlow(batch.batch_rows * cell.row_norms.T, cell.flushed))
+    """Loss and gradients of one block of rows; those of the parameters are written into `grads`."""
+    with backend.room():  # of what is made in here only copies may leave
+        loss, dy, forward = block_loss(network, backend, params, batch)
+        dstates: list[Array] = []  # filled from the top recurrent layer down
+        flows: list[LayerFlow] = []
+        for i in reversed(range(len(network.layers))):
+            layer, dstate = network.layers[i], None
+            if layer.recurrent:
+                if not dstates:
+                    dy = batch.counted.put(dy, len(batch.x), backend)
+                last = forward.h_last[-1 - len(dstates)]
+                dstate = backend.xp.zeros(last.shape, last.dtype)
+            own, own_grads = network.own(i, params), network.own(i, grads)
+            dy, dstate, flow = backend.backward(
+                layer.backward,
+                own,
+                dy,
+                forward.traces[i],
+                dstate,
+                own_grads,
+                inputs=inputs or i > 0,
+                **layer.options,
+            )
+            if layer.recurrent:
+                dstates.append(dstate.copy())
+                for cell in reversed(getattr(flow, "cells", (flow,))):
+                    flows.append(LayerFlow(batch.batch_rows * cell.row_norms.T, cell.flushed))
+        h_last = tuple(state.copy() for state in forward.h_last)
+        dx = dy.copy() if inputs else None
     flow = Flow(tuple(flows[::-1]), network.directions)
-    return Backward(loss, grads, tuple(dstates[::-1]), dy, forward.h_last, flow)
+    return Backward(loss, grads, tuple(dstates[::-1]), dx, h_last, flow)
+
+
+def forward(
+    network: Network,
+    backend: Backend,
+    params: Parameters,
+    x: Array,
+    states: States,
+    lengths: Array | None,
+    counted: Counted,
+    *,
+    hidden: bool,
+) -> Forward:
+    """Forward through all layers for a whole minibatch: y (K, N, O), h (T, N, H) where `hidden` (else None), h_last."""
+    T, N = x.shape[:2]
+    blocks = backend.cut(N, T * N * params.vector.size)
+
+    def block(rows: slice) -> Forward:
+        part = namespace(x).ascontiguousarray(x[:, rows])
+        part_states = tuple(state[..., rows, :] for state in states)
+        part_lengths = None if lengths is None else lengths[rows]
+        if len(blocks) == 1:
+            return run(network, backend, params, part, part_states, part_lengths, counted)
+        with backend.room():
+            result = run(network, backend, params, part, part_states, part_lengths, counted.rows(rows))
+            h_last = tuple(state.copy() for state in result.h_last)
+            return Forward(result.y.copy(), result.h.copy() if hidden else None, h_last, [])
+
+    results = backend.map(block, blocks)
+    if len(results) == 1:
+        return results[0]
+    return Forward(
+        _side_by_side([r.y for r in results], axis=1),
+        _side_by_side([r.h for r in results], axis=1) if hidden else None,
+        tuple(_side_by_side(parts, axis=-2) for parts in zip(*(r.h_last for r in results), strict=True)),
+        [],
+    )
 
 
 def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> Any:
     """The loss of a minibatch."""
-    blocks = backend.cut(batch.batch_rows, batch.work(params))
-    return sum(backend.map(lambda rows: block_loss(network, backend, params, batch.block(rows))[0], blocks))
+
+    def block(rows: slice) -> Any:
+        with backend.room():
+            return block_loss(network, backend, params, batch.block(rows))[0]
+
+    return sum(backend.map(block, backend.cut(batch.batch_rows, batch.work(params))))
 
 
 def loss_and_grads(
@@ -191,12 +241,19 @@ def loss_and_grads(
     if rng is not None:
         batch = batch._replace(noise=draw(network, backend, batch, rng, params.vector.dtype))
     blocks = backend.cut(batch.batch_rows, batch.work(params))
-    results = backend.map(lambda rows: block_grads(network, backend, params, batch.block(rows), inputs), blocks)
-    if len(results) == 1:
-        return results[0]
-    grads = results[0].grads
-    for result in results[1:]:
-        grads.vector += result.grads.vector
+    grads = params.like(backend.xp.empty_like(params.vector))
+    if len(blocks) == 1:
+        return block_grads(network, backend, params, batch.block(blocks[0]), grads, inputs)
+
+    with backend.room():
+        vectors = backend.empty((len(blocks), grads.vector.size), grads.vector.dtype)
+
+        def block(i: int) -> Backward:
+            part = params.like(vectors[i])
+            return block_grads(network, backend, params, batch.block(blocks[i]), part, inputs)
+
+        results = backend.map(block, range(len(blocks)))
+        add_up(backend, vectors, grads.vector)
 
     def layer_flow(i: int) -> LayerFlow:
         flows = [r.flow.layers[i] for r in results]
@@ -211,6 +268,19 @@ def loss_and_grads(
         tuple(_side_by_side([r.h_last[i] for r in results], axis=-2) for i in layers),
         Flow(tuple(layer_flow(i) for i in range(len(results[0].flow.layers))), network.directions),
     )
+
+
+def add_up(backend: Backend, vectors: Array, total: Array) -> None:
+    """total = Σ vectors (blocks ≥ 2, size), in the order of the blocks, piece by piece: a piece stays in the cache."""
+    xp = namespace(total)
+
+    def piece(start: int) -> None:
+        stop = start + PIECE
+        part = xp.add(vectors[0, start:stop], vectors[1, start:stop], out=total[start:stop])
+        for vector in vectors[2:]:
+            part += vector[start:stop]
+
+    backend.map(piece, range(0, total.size, PIECE))
 
 
 def tangent(

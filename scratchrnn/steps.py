@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backends.arrays import Array, namespace, to_numpy
+from .backends.arrays import Array, to_numpy
 from .backends.numpy_backend import Backend
 
 
@@ -26,11 +26,12 @@ class Counted(NamedTuple):
         """(T, N, …) → (K, N, …)."""
         return h[self.index].reshape(-1, *h.shape[1:])
 
-    def put(self, taken: Array, T: int) -> Array:
+    def put(self, taken: Array, T: int, backend: Backend) -> Array:
         """(K, N, …) → (T, N, …), zero at the steps that were not taken: the transpose of `take`."""
         if isinstance(self.index, slice) and self.index == slice(None):
             return taken
-        h = namespace(taken).zeros_like(taken, shape=(T, *taken.shape[1:]))
+        h = backend.empty((T, *taken.shape[1:]), taken.dtype)
+        h[...] = 0
         h[self.index] = taken.reshape(h[self.index].shape)
         return h
 

@@ -16,14 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from .backends.arrays import Array, namespace, to_numpy
+from .backends.arrays import namespace, to_numpy
 from .callbacks import Callback
 from .checks import above_zero, integer
 from .gradients.clip import clip_by_value, shrink, vector_norm
 from .history import History
 from .minibatches import Minibatch, Rows, mean_loss, validation_rows
 from .model import LossAndGrads, SequenceModel
-from .optimizers import Adam, Moments, Optimizer
+from .optimizers import Adam, Moments, Optimizer, subtract
+
+# Norms below this have finite squares.
+LARGE = {np.dtype(dtype): float(np.finfo(dtype).max) ** 0.5 for dtype in (np.float32, np.float64)}
 
 
 class NonFiniteError(FloatingPointError):
@@ -127,31 +130,28 @@ def _update(
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise NonFiniteError(*_diagnosis(model, batch, result), history, update)
 
-    clipped = clip_norm is not None and shrink(grad, norm, float(clip_norm))
+    clipped = clip_norm is not None and backend.twin(shrink)(grad, norm, float(clip_norm))
     if clip_value is not None:
         clipped |= clip_by_value(grad, clip_value)
 
-    delta = backend.xp.empty_like(vector)
+    delta = grad  # the step takes the place of the gradient
     history.optimizer.step(delta, grad, history.moments, update, backend, vector)
-    if not _step_is_finite(delta, history.moments, norm):
+    if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
         history.moments = {}  # spoiled: nothing can go on from them
         names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
         what = f"the step of {names[0]} is not finite" if names else f"the squared gradient overflows {model.dtype}"
         raise NonFiniteError(what, names[0] if names else "grads", None, history, update)
-    vector -= delta
 
     history.grad_norm.append(norm)
     history.clipped.append(clipped)
     if track:
-        history.flow.add(update, to_numpy(result.flow.norms), len(batch.x))
+        history.flow.add(update, result.flow)
     return loss
 
 
-def _step_is_finite(delta: Array, moments: Moments, norm: float) -> bool:
-    """Whether an update may be applied. Averages of squares overflow where the gradient's own norm does not."""
-    xp = namespace(delta)
-    large = norm > float(np.finfo(delta.dtype).max) ** 0.5
-    return all(bool(xp.isfinite(a).all()) for a in ([delta, *moments.values()] if large else [delta]))
+def _are_finite(moments: Moments) -> bool:
+    """Whether averages are still good. Those of squares overflow where the gradient's norm does not itself."""
+    return all(bool(namespace(m).isfinite(m).all()) for m in moments.values())
 
 
 def _diagnosis(model: SequenceModel, batch: Minibatch, result: LossAndGrads) -> tuple[str, str, int | None]:

@@ -18,6 +18,7 @@ import numpy as np
 import scratchrnn as sr
 from scratchrnn import passes
 from scratchrnn.backends import resolve
+from scratchrnn.gradients.flow import Flow, LayerFlow
 
 # Distinct sizes, at least five steps, several rows: a transposed or truncated gradient cannot hide.
 N, T, D, H, O = 4, 7, 3, 6, 5
@@ -235,7 +236,7 @@ def naive_forward(model: sr.SequenceModel, batch: Mapping[str, Any]) -> tuple[An
     states = list(as_states(batch["h0"]))
     h, h_last = None, []
     for i, layer in enumerate(model.layers):
-        own = {symbol: model.params[model._network.prefixes[i] + symbol] for symbol in layer.shapes()}
+        own = model._network.own(i, model.params)
         y, state = naive_layer(layer, own, y, states.pop(0) if layer.recurrent else None, batch["lengths"])
         if layer.recurrent:
             h = y
@@ -363,3 +364,9 @@ def assert_same(actual: Any, expected: Any) -> None:
             assert_same(a, e)
     else:
         np.testing.assert_array_equal(actual, expected)
+
+
+def flow_of(norms: Any, rows: int = 4) -> Flow:
+    """A flow of one layer with these ‖∂L/∂h_t‖, the same in every row."""
+    per_sample = np.tile(np.asarray(norms, dtype=float) * np.sqrt(rows), (rows, 1))
+    return Flow((LayerFlow(per_sample, np.zeros(len(norms), int)),))

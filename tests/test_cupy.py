@@ -37,7 +37,7 @@ from helpers import (
 )
 
 import scratchrnn as sr
-from scratchrnn import backends, checkpoint, door, losses, optimizers, parameters, steps
+from scratchrnn import backends, checkpoint, door, losses, optimizers, parameters
 from scratchrnn.backends.arrays import to_numpy
 from scratchrnn.commands import flow
 from scratchrnn.gradients import clip
@@ -519,7 +519,7 @@ def test_mistakes_are_refused(cupy: Any, mistake: str) -> None:
 
 @pytest.mark.parametrize(
     ("module", "architecture"),
-    [(m, "vanilla") for m in (losses, steps, parameters, clip, rnn, optimizers)]
+    [(m, "vanilla") for m in (losses, parameters, clip, rnn, optimizers)]
     + [(stack, "bidirectional"), (layer_norm, "norm-dropout"), (embedding, "embedding"), (flow_of, "bidirectional")],
     ids=lambda m: getattr(m, "__name__", m),
 )

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from helpers import flow_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -51,7 +52,7 @@ def make_history(norms: list[float], rows: int = 12) -> sr.History:
     for update in range(1, rows + 1):
         history.grad_norm.append(norms[update % len(norms)])
         history.clipped.append(update % 3 == 0)
-        history.flow.add(update, np.resize(norms, 7), 4)
+        history.flow.add(update, flow_of(np.resize(norms, 7)))
     return history
 
 

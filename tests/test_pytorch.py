@@ -42,10 +42,10 @@ class Twin:
         for i, layer in enumerate(model.layers):
             module, names = self.module(layer)
             assert set(names) == set(layer.shapes())
-            for symbol, name in names.items():
-                leaf = getattr(module, name)
-                leaf.data.copy_(self.tensor(model.params[model._network.prefixes[i] + symbol]))
-                self.leaves[model._network.prefixes[i] + symbol] = leaf
+            for symbol, parameter in model._network.symbols[i]:
+                leaf = getattr(module, names[symbol])
+                leaf.data.copy_(self.tensor(model.params[parameter]))
+                self.leaves[parameter] = leaf
             self.modules.append(module)
 
     def module(self, layer: Any) -> tuple[Any, dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import LOSSES, STEPS, D, O, difference, make_batch, make_model
+from helpers import LOSSES, STEPS, D, O, difference, flow_of, make_batch, make_model
 
 import scratchrnn as sr
 from scratchrnn.history import MAX_FLOW_ROWS, FlowRecord
@@ -125,7 +125,7 @@ def test_clipping_by_norm_and_by_value(limit: float) -> None:
 def test_flow_record_is_thinned_evenly_and_bounded() -> None:
     record = FlowRecord()
     for update in range(1, 10_001):
-        record.add(update, np.array([float(update), 0.0]), 4)
+        record.add(update, flow_of([float(update), 0.0]))
         assert len(record) <= MAX_FLOW_ROWS
     gaps = set(np.diff(record.updates))
     assert len(record) > MAX_FLOW_ROWS // 2 and len(gaps) == 1 and record.updates[0] == 1

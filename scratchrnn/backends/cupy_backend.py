@@ -25,8 +25,8 @@ class CupyBackend(Backend):
         return self._cupy
 
     def asarray(self, array: Any, dtype: Any = None) -> Array:
-        """The array on the device, C-contiguous; copied only where needed."""
-        return self._cupy.ascontiguousarray(self._cupy.asarray(array, dtype=dtype))
+        """The array on the device; copied only where needed, as it lies in memory."""
+        return self._cupy.asarray(array, dtype=dtype)
 
 
 def probe() -> ModuleType:

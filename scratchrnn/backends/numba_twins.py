@@ -51,10 +51,10 @@ from __future__ import annotations
 
 import math
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +69,7 @@ from .. import losses, optimizers
 from ..gradients import clip
 from ..layers import linear, rnn
 from .arrays import Array
+from .room import room
 
 njit: Any = typed_njit  # whose published types leave some options out
 
@@ -94,6 +95,7 @@ NARROW = 8  # columns, below which a sum of outer products is taken transposed
 FEW = 4  # fewer rows than this are taken one by one
 DEPTH = 256  # terms of a long sum in use at a time
 BLOCK = 64  # rows in use at a time
+PATIENCE = 1 << 31  # multiplications in one call of a kernel, which Ctrl-C waits for: half a second on a slow processor
 
 
 # Writing LLVM IR
@@ -239,15 +241,20 @@ EXPONENTIAL = {
 
 
 def write_tanh(lanes: Lanes, x: ir.Value) -> ir.Value:
-    """tanh x = (e²ˣ − 1) / (e²ˣ + 1), to less than 3 units in the last place.
+    """tanh |x| = (e − 1) / (e + 1) with e = e²ˣ, and from ½ on 1 − 2 / (e + 1), with the sign of x.
 
-    Near 1 it is more exact than that, as it must be: 1 − h² magnifies what is wrong with h there.
+    The second form is exact but for its last rounding where tanh comes near 1, as it must be: 1 − h² magnifies what is
+    wrong with h there. Below ½ the first form is off by less than 3 units in the last place.
     """
     b = lanes.builder
     size = lanes.at_most(lanes.magnitude(x), 10.0 if lanes.size == 4 else 20.0)  # tanh has reached 1 before
     power, fraction = write_exp_minus_1(lanes, b.fadd(size, size))
     gained = lanes.multiply_add(power, fraction, b.fsub(power, lanes.constant(1.0)))  # e²ˣ − 1, accurate near 0
-    return lanes.call("copysign", [b.fdiv(gained, b.fadd(gained, lanes.constant(2.0))), x])
+    near = b.fcmp_ordered("<", size, lanes.constant(0.5))
+    above = b.select(near, gained, lanes.constant(-2.0))
+    quotient = b.fdiv(above, b.fadd(gained, lanes.constant(2.0)))
+    base = b.select(near, lanes.constant(0.0), lanes.constant(1.0))
+    return lanes.call("copysign", [b.fadd(base, quotient), x])
 
 
 def write_exp_minus_1(lanes: Lanes, y: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -282,9 +289,21 @@ def _exp_code(typing_context: Any, y: Any) -> Any:
 exp: Any = intrinsic(_exp_code)
 
 
+def _tanh_code(typing_context: Any, x: Any) -> Any:
+    """tanh x as the product's epilogue has it, of one number."""
+
+    def write(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return write_tanh(Lanes(builder, x.bitwidth // 8, 1), args[0])
+
+    return x(x), write
+
+
+tanh: Any = intrinsic(_tanh_code)
+
+
 # The product
 
-NOTHING, TANH, DERIVATIVE = 0, 1, 2  # epilogues
+NOTHING, TANH, RELU, TANH_DERIVATIVE, RELU_DERIVATIVE = range(5)  # epilogues
 
 
 class Product(NamedTuple):
@@ -306,7 +325,7 @@ class Product(NamedTuple):
     A2_step: ir.Value
     K2: ir.Value
     W2: ir.Value
-    epilogue: ir.Value  # NOTHING, TANH or DERIVATIVE; what follows is for the last
+    epilogue: ir.Value  # what follows is for the derivatives
     h: ir.Value  # h_t, rows h_row apart
     h_row: ir.Value
     squares: ir.Value  # float64, one per row: Σ of squares is added here (float64: of small entries, scaled up)
@@ -345,30 +364,25 @@ def write_product(module: ir.Module, size: int) -> ir.Function:
             Source(p.A1, p.A1_row, p.A1_step, p.K1, lanes.at(p.W1, b.mul(j, p.K1))),
             Source(p.A2, p.A2_row, p.A2_step, p.K2, lanes.at(p.W2, b.mul(j, p.K2))),
         ]
-        with b.if_else(b.icmp_signed(">=", left, number(2 * V)), likely=True) as (whole, partial):
-            with whole:
-                write_rows(lanes, p, edge, j, sources, [None, None])
-            with partial, b.if_else(b.icmp_signed(">", left, number(V))) as (two, one):
-                with two:
-                    write_rows(lanes, p, edge, j, sources, [None, lanes.first(b.sub(left, number(V)))])
-                with one:
-                    write_rows(lanes, p, edge, j, sources, [lanes.first(left)])
+        with b.if_else(b.icmp_signed(">", left, number(V)), likely=True) as (two, one):
+            with two:
+                write_rows(lanes, p, edge, j, sources, 2)
+            with one:
+                write_rows(lanes, p, edge, j, sources, 1)
     b.ret_void()
     return function
 
 
-def write_rows(
-    lanes: Lanes, p: Product, edge: ir.Function, j: ir.Value, sources: list[Source], masks: list[Any]
-) -> None:
-    """One panel: tiles of ROWS rows, the last few rows one by one."""
+def write_rows(lanes: Lanes, p: Product, edge: ir.Function, j: ir.Value, sources: list[Source], registers: int) -> None:
+    """One panel, of which so many registers of a row have columns: tiles of ROWS rows, the last few rows one by one."""
     b = lanes.builder
     few = b.srem(p.M, number(ROWS))
     few = b.select(b.icmp_signed("<", few, number(FEW)), few, number(0))
     many = b.sub(p.M, few)
     with counting(b, many, ROWS) as i:
-        write_tile(lanes, p, edge, i, j, sources, masks, ROWS, 1)
+        write_tile(lanes, p, edge, i, j, sources, registers, ROWS, 1)
     with counting(b, p.M, start=many) as i:
-        write_tile(lanes, p, edge, i, j, sources, masks, 1, 4)
+        write_tile(lanes, p, edge, i, j, sources, registers, 1, 4)
 
 
 def write_tile(
@@ -378,21 +392,21 @@ def write_tile(
     i: ir.Value,
     j: ir.Value,
     sources: list[Source],
-    masks: list[Any],
+    registers: int,
     rows: int,
     sums: int,
 ) -> None:
     """Rows i … i + rows − 1 of one panel. Where fewer rows are left, the last one is computed again in their place.
 
-    masks has one entry per register of a row: None, or the lanes that exist. With sums > 1 every entry is a sum of that
-    many partial sums, which a processor can work on side by side: for a single row, as nothing else is.
+    With sums > 1 every entry is a sum of that many partial sums, which a processor can work on side by side: for a
+    single row, as nothing else is.
     """
     b = lanes.builder
     last = b.sub(p.M, number(1))
     row = [i] + [b.add(i, number(r)) for r in range(1, rows)]
     row = [i] + [b.select(b.icmp_signed("<", x, last), x, last) for x in row[1:]]
-    column = [b.add(j, number(v * lanes.count)) for v in range(len(masks))]
-    places = [(r, v) for r in range(rows) for v in range(len(masks))]
+    column = [b.add(j, number(v * lanes.count)) for v in range(registers)]
+    places = [(r, v) for r in range(rows) for v in range(registers)]
 
     # Variables; LLVM turns them into registers.
     total = {(s, *place): cgutils.alloca_once(b, lanes.type) for s in range(sums) for place in places}
@@ -408,12 +422,12 @@ def write_tile(
     def multiply(source: Source, start_of_row: list[ir.Value], ahead: ir.Value, k: ir.Value, s: int) -> None:
         """Entry k of every row of A times row k of the panel, added to the sums number s."""
         line = lanes.at(source.W, b.mul(k, number(2 * lanes.count)))
-        w = [lanes.load(lanes.at(line, number(v * lanes.count))) for v in range(len(masks))]
+        w = [lanes.load(lanes.at(line, number(v * lanes.count))) for v in range(registers)]
         if rows > 1:
             prefetch(b, lanes.at(ahead, b.mul(k, number(rows))), level=2)  # the next tile, where rows are contiguous
         for r in range(rows):
             a = lanes.splat(lanes.load_scalar(lanes.at(start_of_row[r], b.mul(k, source.A_step))))
-            for v in range(len(masks)):
+            for v in range(registers):
                 variable = total[s, r, v]
                 b.store(lanes.multiply_add(a, w[v], b.load(variable, typ=lanes.type)), variable)
 
@@ -435,13 +449,29 @@ def write_tile(
         for s in range(1, sums):
             value = b.fadd(value, b.load(total[s, r, v], typ=lanes.type))
         b.store(value, total[0, r, v])
-    if masks == [None, None] and rows > 1:
-        finish(lanes, p, row, column, masks, [[total[0, r, v] for v in range(2)] for r in range(rows)])
-        return
-    # At the edges a loop does it, row by row: slower, but one copy of it serves all kinds of tiles.
+    inside = b.icmp_signed(">=", b.sub(p.J, j), number(2 * lanes.count))
+    if registers == 2 and rows > 1:
+        with b.if_else(inside, likely=True) as (whole, partial):
+            with whole:
+                finish(lanes, p, row, column, [None, None], [[total[0, r, v] for v in range(2)] for r in range(rows)])
+            with partial:
+                write_at_edge(lanes, p, edge, i, j, rows, total)
+    else:
+        write_at_edge(lanes, p, edge, i, j, rows, total)
+
+
+def write_at_edge(
+    lanes: Lanes, p: Product, edge: ir.Function, i: ir.Value, j: ir.Value, rows: int, total: dict[Any, Any]
+) -> None:
+    """Finish a tile of which some columns do not exist, or a single row, by a loop over its rows.
+
+    That is slower, but one copy of it serves all kinds of tiles.
+    """
+    b = lanes.builder
     table = cgutils.alloca_once(b, lanes.type, size=2 * rows)
-    for r, v in places:
-        b.store(b.load(total[0, r, v], typ=lanes.type), cgutils.gep_inbounds(b, table, 2 * r + v))
+    for (s, r, v), variable in total.items():
+        if s == 0:
+            b.store(b.load(variable, typ=lanes.type), cgutils.gep_inbounds(b, table, 2 * r + v))
     left = b.sub(p.M, i)
     existing = b.select(b.icmp_signed("<", left, number(rows)), left, number(rows))
     integers = [b.ptrtoint(field, INT) if isinstance(field.type, ir.PointerType) else field for field in p]
@@ -483,7 +513,12 @@ def finish(
     with b.if_then(b.icmp_signed("==", p.epilogue, number(TANH))):
         for r, v in places:
             b.store(write_tanh(lanes, b.load(total[r][v], typ=lanes.type)), total[r][v])
-    with b.if_then(b.icmp_signed("==", p.epilogue, number(DERIVATIVE))):
+    with b.if_then(b.icmp_signed("==", p.epilogue, number(RELU))):
+        zero = lanes.constant(0.0)
+        for r, v in places:
+            value = b.load(total[r][v], typ=lanes.type)
+            b.store(b.select(b.fcmp_ordered("<=", value, zero), zero, value), total[r][v])  # NaN stays
+    with b.if_then(b.icmp_signed(">=", p.epilogue, number(TANH_DERIVATIVE))):
         write_derivative(lanes, p, row, column, masks, total)
     for r, v in places:
         target = lanes.at(p.C, b.mul(row[r], p.C_row), column[v])
@@ -493,9 +528,13 @@ def finish(
 def write_derivative(
     lanes: Lanes, p: Product, row: list[Any], column: list[Any], masks: list[Any], total: list[list[Any]]
 ) -> None:
-    """∂L/∂a = ∂L/∂h ⊙ (1 − h²); small entries of ∂L/∂h are set to 0 and counted, its squares summed for the norm."""
+    """∂L/∂a = ∂L/∂h ⊙ (1 − h²), or for relu ⊙ (h > 0).
+
+    Small entries of ∂L/∂h are set to 0 and counted, its squares summed for the norm.
+    """
     b = lanes.builder
-    zero, tiny = lanes.constant(0.0), lanes.constant(float(np.finfo(f"f{lanes.size}").tiny))
+    is_relu = b.icmp_signed("==", p.epilogue, number(RELU_DERIVATIVE))
+    zero, one, tiny = (lanes.constant(c) for c in (0.0, 1.0, float(np.finfo(f"f{lanes.size}").tiny)))
     wide = Lanes(b, 8, lanes.count)
     scales = [1.0] if lanes.size == 4 else [SCALE_UP, SCALE_DOWN]
     sums, flushed = [], number(0)
@@ -517,7 +556,8 @@ def write_derivative(
                 squares[s] = wide.multiply_add(scaled, scaled, squares[s])
 
             h = lanes.load(lanes.at(p.h, b.mul(row[r], p.h_row), column[v]), masks[v])
-            slope = lanes.multiply_add(b.fneg(h), h, lanes.constant(1.0))
+            step = b.select(b.fcmp_ordered(">", h, zero), one, zero)
+            slope = b.select(is_relu, step, lanes.multiply_add(b.fneg(h), h, one))
             b.store(b.fmul(dh, slope), total[r][v])
         sums.append([wide_sum(wide, square) for square in squares])
         once = count if r == 0 else b.select(b.icmp_signed("!=", row[r], row[r - 1]), count, number(0))
@@ -767,13 +807,15 @@ def _addresses(like: Array) -> tuple[int, int]:
 
 
 @helper
-def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Array, transposed: bool, bias: int, work: Array) -> None:
-    """C = A · W, or A · Wᵀ where `transposed`, plus a bias where there is one (else 0). A (M, K), C are contiguous."""
+def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Any, bias: int, panels: int, size: int) -> None:
+    """C = A · W, plus a bias where there is one (else 0). A (M, K) and C (M, J) are contiguous.
+
+    W is a tuple: J, and the address of W (K, J) with the distances from row to row and from column to column. A number
+    has `size` bytes.
+    """
     product, pack = functions
-    J = W.shape[0] if transposed else W.shape[1]
-    size = W.itemsize
-    panels = at(work, 0)
-    call(pack, (panels, at(W, 0), 1 if transposed else J, K if transposed else 1, K, J))
+    J, weights, row, step = W
+    call(pack, (panels, weights, row, step, K, J))
     for i in range(0, M, BLOCK):
         source = (A + i * K * size, K, 1, K, panels)
         call(product, ((C + i * J * size, J, min(BLOCK, M - i), J), (bias, 0), source, UNUSED, PLAIN))
@@ -804,47 +846,63 @@ def _add_outer(
         call(product, ((c, J, min(width, M - i), J), (start, J), source, UNUSED, PLAIN))
 
 
-@helper
-def _turn(C: Array, work: Array, place: int) -> None:
-    """C from its transpose in the scratch memory."""
-    M, J = C.shape
-    for i in range(M):
-        for j in range(J):
-            C[i, j] = work[place + j * M + i]
-
-
-@helper
-def _sums(
-    functions: Any, s: Array, C1: Array, C2: Array, A: int, B1: int, B2: int, K: int, work: Array, width: int
+def _gradients(
+    functions: Any,
+    db: Array,
+    dW: Array,
+    dW_xh: Array,
+    dx: Array,
+    W: Array,
+    da: Array,
+    h: Array,
+    x: Array,
+    work: Array,
+    width: int,
+    begin: int,
+    end: int,
 ) -> None:
-    """C1 = Aᵀ · B1, C2 = Aᵀ · B2 (left out where C2 is empty) and s = Σ A: sums over K rows.
+    """db = Σ ∂L/∂a, dW = Σ ∂L/∂a · hᵀ, dW_xh = Σ ∂L/∂a · xᵀ over all rows of all steps, and dx = Wᵀ · ∂L/∂a for each.
 
-    A (K, M), B1 (K, J1), B2 (K, J2), C1 (M, J1), C2 (M, J2), s (M,). A block of rows of A is packed once and serves all
-    three; s is a row of ones times A.
+    One call does rows begin … end − 1 of K, and adds to what calls for earlier ones left in db, dW, dW_xh and work.
+
+    da (K, M), db (M,), dW (M, J1), dW_xh (M, J2), dx (K, J), W (M, J); dW_xh and x, or dx, may be empty. h and x have
+    K rows or more. A block of rows of da is packed once and serves all three sums; db is a row of ones times it.
     """
     product, pack = functions
-    M, J1, J2, size = s.size, C1.shape[1], C2.shape[1], work.itemsize
+    K, M = da.shape
+    J1, J2, size = dW.shape[1], dW_xh.shape[1], work.itemsize
     columns = (M + width - 1) // width * width
     turned1, turned2, free = width, width + NARROW * columns, width + 2 * NARROW * columns
     of_A, of_B, shape = at(work, free), at(work, free + DEPTH * columns), (width, size)
-    to1 = at(work, turned1) if J1 < NARROW else at(C1, 0)
-    to2 = at(work, turned2) if J2 < NARROW else at(C2, 0)
+    panels = free  # of W, once the sums are done
+    to1 = at(work, turned1) if J1 < NARROW else at(dW, 0)
+    to2 = at(work, turned2) if J2 < NARROW else at(dW_xh, 0)
     work[0] = 1
-    for k in range(0, K, DEPTH):
-        depth = min(DEPTH, K - k)
-        V = A + k * M * size
+    for k in range(begin, end, DEPTH):
+        depth = min(DEPTH, end - k)
+        V = at(da, k * M)
         if M != width:  # else A is its own panel
             call(pack, (of_A, V, M, 1, depth, M))
             V = of_A
-        start = at(s, 0) if k else 0
-        call(product, ((at(s, 0), M, 1, M), (start, M), (at(work, 0), 0, 0, depth, V), UNUSED, PLAIN))
-        _add_outer(functions, to1, V, M, B1 + k * J1 * size, J1, depth, k == 0, of_B, shape)
+        start = at(db, 0) if k else 0
+        call(product, ((at(db, 0), M, 1, M), (start, M), (at(work, 0), 0, 0, depth, V), UNUSED, PLAIN))
+        _add_outer(functions, to1, V, M, at(h, k * J1), J1, depth, k == 0, of_B, shape)
         if J2:
-            _add_outer(functions, to2, V, M, B2 + k * J2 * size, J2, depth, k == 0, of_B, shape)
-    if J1 < NARROW:
-        _turn(C1, work, turned1)
-    if J2 < NARROW:
-        _turn(C2, work, turned2)
+            _add_outer(functions, to2, V, M, at(x, k * J2), J2, depth, k == 0, of_B, shape)
+    if end == K:
+        for i in range(M):
+            if J1 < NARROW:
+                for j in range(J1):
+                    dW[i, j] = work[turned1 + j * M + i]
+            if J2 < NARROW:
+                for j in range(J2):
+                    dW_xh[i, j] = work[turned2 + j * M + i]
+    if dx.size:
+        J = W.shape[1]
+        of_W = (J, at(W, 0), J, np.int64(1))
+        _rows(
+            functions, at(dx, begin * J), at(da, begin * M), end - begin, M, of_W, np.int64(0), at(work, panels), size
+        )
 
 
 def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
@@ -859,9 +917,13 @@ def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
                 columns[d, j] += rows[i + j]
 
 
-def _outputs(functions: Any, y: Array, h: Array, W: Array, b: Array, work: Array) -> None:
-    """y = h · Wᵀ + b for every row of every step. y (T, N, O), h (T, N, H)."""
-    _rows(functions, at(y, 0), at(h, 0), h.shape[0] * h.shape[1], h.shape[2], W, True, at(b, 0), work)
+def _outputs(functions: Any, y: Array, h: Array, W: Array, b: Array, work: Array, begin: int, end: int) -> None:
+    """y = h · Wᵀ + b for rows begin … end − 1 of all steps. y (T, N, O), h (T, N, H)."""
+    O, H = W.shape
+    of_W = (O, at(W, 0), np.int64(1), H)
+    _rows(
+        functions, at(y, begin * O), at(h, begin * H), end - begin, H, of_W, at(b, 0), at(work, 0), np.int64(y.itemsize)
+    )
 
 
 def _states(
@@ -875,13 +937,18 @@ def _states(
     valid: Array,
     work: Array,
     width: int,
+    activation: int,
+    begin: int,
+    end: int,
 ) -> None:
-    """h_t = tanh(W_xh · x_t + b_h + W_hh · h_{t−1}), one two-source product per step. h (T + 1, N, H): h[0] is given.
+    """h_t = tanh(W_xh · x_t + b_h + W_hh · h_{t−1}) for t = begin … end − 1, one two-source product per step.
+
+    h (T + 1, N, H): the state before is given.
 
     x (T, N, D) is empty where tokens (T, N) are given, and the other way round; valid (T, N), or empty.
     """
     product, pack = functions
-    T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
+    N, H = h.shape[1], h.shape[2]
     D = W_xh.shape[1]
     columns = (H + width - 1) // width * width
     recurrent, projection, start = at(work, 0), at(work, columns * H), columns * H
@@ -890,24 +957,25 @@ def _states(
         call(pack, (projection, at(W_xh, 0), 1, D, D, H))
     ahead = N < FEW and not tokens.size
     if ahead:  # so few rows are best served with W_hh alone in the first-level cache
-        source = (at(x, 0), D, 1, D, projection)
-        call(product, ((at(h, N * H), H, T * N, H), (at(b_h, 0), 0), source, UNUSED, PLAIN))
-    for t in range(T):
+        source = (at(x, begin * N * D), D, 1, D, projection)
+        rows = (end - begin) * N
+        call(product, ((at(h, (begin + 1) * N * H), H, rows, H), (at(b_h, 0), 0), source, UNUSED, PLAIN))
+    for t in range(begin, end):
         first = (at(x, t * N * D), D, D, projection)
-        begin = (at(b_h, 0), 0)
+        start_from = (at(b_h, 0), 0)
         if ahead:
             first = (0, 0, 0, 0)
-            begin = (at(h, (t + 1) * N * H), H)
+            start_from = (at(h, (t + 1) * N * H), H)
         if tokens.size:
             for n in range(N):
                 token = tokens[t, n]
                 for j in range(H):
                     work[start + n * H + j] = W_xh[j, token] + b_h[j]
             first = (0, 0, 0, 0)
-            begin = (at(work, start), H)
+            start_from = (at(work, start), H)
         source = (first[0], first[1], 1, first[2], first[3])
         second = (at(h, t * N * H), H, 1, H, recurrent)
-        call(product, ((at(h, (t + 1) * N * H), H, N, H), begin, source, second, (TANH, 0, 0, 0, 0, 0)))
+        call(product, ((at(h, (t + 1) * N * H), H, N, H), start_from, source, second, (activation, 0, 0, 0, 0, 0)))
         if valid.size:
             for n in range(N):
                 if not valid[t, n]:
@@ -915,7 +983,34 @@ def _states(
                         h[t + 1, n, j] = h[t, n, j]
 
 
-@helper
+def _few_states(h: Array, x: Array, tokens: Array, W_xh: Array, W_hh: Array, b_h: Array, activation: int) -> None:
+    """`_states` for very few rows and steps, as a stream has them: packing would cost more than it saves."""
+    D, H = W_xh.shape[1], W_hh.shape[0]
+    for t in range(h.shape[0] - 1):
+        for n in range(h.shape[1]):
+            for j in range(H):
+                a = b_h[j]
+                if tokens.size:
+                    a += W_xh[j, tokens[t, n]]
+                else:
+                    for k in range(D):
+                        a += W_xh[j, k] * x[t, n, k]
+                for k in range(H):
+                    a += W_hh[j, k] * h[t, n, k]
+                h[t + 1, n, j] = tanh(a) if activation == TANH else a * 0 if a <= 0 else a
+
+
+def _few_outputs(y: Array, h: Array, W: Array, b: Array) -> None:
+    """`_outputs` for very few rows."""
+    for t in range(h.shape[0]):
+        for n in range(h.shape[1]):
+            for j in range(W.shape[0]):
+                a = b[j]
+                for k in range(W.shape[1]):
+                    a += W[j, k] * h[t, n, k]
+                y[t, n, j] = a
+
+
 def _through_time(
     functions: Any,
     da: Array,
@@ -928,24 +1023,26 @@ def _through_time(
     valid: Array,
     work: Array,
     tiny: float,
+    derivative: int,
+    first: int,
+    end: int,
 ) -> None:
-    """∂L/∂a_t for all t, from the last step to the first.
+    """∂L/∂a_t for t = end − 1 … first.
 
-    carried (N·H,) is what later steps hand back: ∂L/∂h_{T−1} at first, ∂L/∂h0 in the end. da (≥ T·N·H,), dy (T·N·H,),
-    h (T + 1, N, H), valid as in `_states`, flushed (T,) and norms (1 or 2, T, N), both 0 at first: norms takes the sums
-    of squares of ∂L/∂h_t[n]. tiny is the smallest normal number of the dtype.
+    The scratch memory begins with ∂L/∂h_{end−1} (N·H,). carried (N·H,) is in the end what step `first` hands back to
+    the one before, and on the way what rows that are over hand back. da (≥ T·N·H,), dy (T·N·H,), h (T + 1, N, H), valid
+    as in `_states`, flushed (T,) and norms (1 or 2, T, N), both 0 at first: norms takes the sums of squares of
+    ∂L/∂h_t[n]. tiny is the smallest normal number.
     """
     product, pack = functions
     T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
     step = N * H
     start, panels = at(work, 0), at(work, step)
     call(pack, (panels, at(W_hh, 0), H, 1, H, H))
-    for t in range(T - 1, -1, -1):
+    for t in range(end - 1, first - 1, -1):
         begin, K = at(dy, t * step), H
-        if t == T - 1:  # what is handed back is given, not a product
+        if t == end - 1:  # what is handed back is given, not a product
             begin, K = start, 0
-            for i in range(step):
-                work[i] = dy[t * step + i] + carried[i]
         elif valid.size:  # so it is for rows that end here
             begin = start
             for n in range(N):
@@ -953,7 +1050,7 @@ def _through_time(
                     work[i] = dy[t * step + i] if valid[t + 1, n] else dy[t * step + i] + carried[i]
         source = (at(da, (t + 1) * step), H, 1, K, panels)
         sums = (at(norms, t * N), at(norms, ((norms.shape[0] - 1) * T + t) * N))
-        slope = (DERIVATIVE, at(h, (t + 1) * step), H, sums, at(flushed, t))
+        slope = (derivative, at(h, (t + 1) * step), H, sums, at(flushed, t))
         call(product, ((at(da, t * step), H, N, H), (begin, H), source, UNUSED, slope))
         if valid.size:
             for n in range(N):
@@ -962,46 +1059,12 @@ def _through_time(
                         carried[i] = work[i] if abs(work[i]) >= tiny or work[i] != work[i] else work[i] * 0
                         da[t * step + i] = 0
     for n in range(N):
-        if not valid.size or valid[0, n]:
+        if not valid.size or valid[first, n]:
             rows = N if not valid.size else 1
-            source = (at(da, n * H), H, 1, H, panels)
+            source = (at(da, first * step + n * H), H, 1, H, panels)
             call(product, ((at(carried, n * H), H, rows, H), (0, 0), source, UNUSED, PLAIN))
             if not valid.size:
                 break
-
-
-def _back(
-    functions: Any,
-    through_time: bool,
-    da: Array,
-    carried: Array,
-    norms: Array,
-    flushed: Array,
-    dy: Array,
-    h: Array,
-    W_hh: Array,
-    valid: Array,
-    x: Array,
-    db: Array,
-    dW: Array,
-    dW_xh: Array,
-    W: Array,
-    dx: Array,
-    work: Array,
-    width: int,
-    tiny: float,
-) -> None:
-    """The gradients of a layer: of its bias db, of the weights of h dW, of those of x dW_xh, of its input dx.
-
-    Where it goes through time, da is ∂L/∂a, made here from dy; else it is dy itself. dW_xh and dx may be empty. dx is
-    ∂L/∂a · W. For a layer through time h has one step more than dy, and dW sums over the states before each step.
-    """
-    rows = dy.shape[0] * dy.shape[1]
-    if through_time:
-        _through_time(functions, da, carried.reshape(-1), norms, flushed, dy.reshape(-1), h, W_hh, valid, work, tiny)
-    _sums(functions, db, dW, dW_xh, at(da, 0), at(h, 0), at(x, 0), rows, work, width)
-    if dx.size:
-        _rows(functions, at(dx, 0), at(da, 0), rows, db.size, W, False, 0, work)
 
 
 def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: float) -> float:
@@ -1063,48 +1126,69 @@ def _norm(a: Array) -> float:
     return scale * np.sqrt(total)
 
 
-def _momentum(delta: Array, grad: Array, m: Array, momentum: float, rate: float) -> None:
-    """m ← μ·m + g;  δ = η·m."""
-    for i in range(grad.size):
-        m[i] = momentum * m[i] + grad[i]
-        delta[i] = rate * m[i]
+def _scale(a: Array, factor: float) -> None:
+    """a ← factor · a, the product taken in float64."""
+    for i in range(a.size):
+        a[i] = factor * np.float64(a[i])
 
 
-def _rescaled(delta: Array, grad: Array, v: Array, keep: float, add: float, rate: float, eps: float) -> None:
-    """v ← keep · v + add · g²;  δ = η·g / (√v + ε)."""
-    for i in range(grad.size):
-        v[i] = keep * v[i] + add * (grad[i] * grad[i])
-        delta[i] = rate * grad[i] / (np.sqrt(v[i]) + eps)
+def _subtract(vector: Array, delta: Array, largest: float) -> bool:
+    """vector ← vector − delta where no |δ| is above the largest finite number; whether that was so."""
+    finite = True
+    for i in range(delta.size):
+        finite &= abs(delta[i]) <= largest
+    if finite:
+        for i in range(delta.size):
+            vector[i] -= delta[i]
+    return finite
 
 
-def _adam(
-    delta: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    keep_m: float,
-    add_m: float,
-    keep_v: float,
-    add_v: float,
-    rate: float,
-    correction: float,
-    eps: float,
-) -> None:
-    """m ← keep · m + add · g;  v likewise with g²;  δ = η·m / (√(v / correction) + ε)."""
-    for i in range(grad.size):
-        m[i] = keep_m * m[i] + add_m * grad[i]
-        v[i] = keep_v * v[i] + add_v * (grad[i] * grad[i])
-        delta[i] = rate * m[i] / (np.sqrt(v[i] / correction) + eps)
+# The steps of the optimizers take the place of the gradient in its own array: with an array each, a loop would have to
+# be sure that they do not overlap before it may run in vectors. Numbers come in float64 and are rounded here.
+
+
+def _momentum(g: Array, m: Array, momentum: float, rate: float) -> None:
+    """m ← μ·m + g;  g ← η·m."""
+    F = g.dtype.type
+    momentum, rate = F(momentum), F(rate)
+    for i in range(g.size):
+        m[i] = momentum * m[i] + g[i]
+        g[i] = rate * m[i]
+
+
+def _rescaled(g: Array, v: Array, keep: float, add: float, rate: float, eps: float) -> None:
+    """v ← keep · v + add · g²;  g ← η·g / (√v + ε)."""
+    F = g.dtype.type
+    keep, add, rate, eps = F(keep), F(add), F(rate), F(eps)
+    for i in range(g.size):
+        v[i] = keep * v[i] + add * (g[i] * g[i])
+        g[i] = rate * g[i] / (np.sqrt(v[i]) + eps)
+
+
+def _adam(g: Array, m: Array, v: Array, beta1: float, beta2: float, rate: float, correction: float, eps: float) -> None:
+    """m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²;  g ← η·m / (√(v / correction) + ε)."""
+    F = g.dtype.type
+    keep_m, add_m, keep_v, add_v = F(beta1), F(1 - beta1), F(beta2), F(1 - beta2)
+    rate, correction, eps = F(rate), F(correction), F(eps)
+    for i in range(g.size):
+        m[i] = keep_m * m[i] + add_m * g[i]
+        v[i] = keep_v * v[i] + add_v * (g[i] * g[i])
+        g[i] = rate * m[i] / (np.sqrt(v[i] / correction) + eps)
 
 
 addresses = Kernel(_addresses, **STRICT)
 scatter = Kernel(_scatter, **STRICT)
 states = Kernel(_states, **STRICT)
+few_states = Kernel(_few_states, **OPTIONS)
 outputs = Kernel(_outputs, **STRICT)
-back = Kernel(_back, **STRICT)
+few_outputs = Kernel(_few_outputs, **OPTIONS)
+through_time = Kernel(_through_time, **STRICT)
+gradients = Kernel(_gradients, **STRICT)
 mse_sum = Kernel(_mse, **OPTIONS)
 cross_entropy_sum = Kernel(_cross_entropy, **STRICT)
 whole_norm = Kernel(_norm, **OPTIONS)
+scale = Kernel(_scale, **OPTIONS)
+subtract_step = Kernel(_subtract, **OPTIONS)
 momentum_step = Kernel(_momentum, **OPTIONS)
 rescaled_step = Kernel(_rescaled, **OPTIONS)
 adam_step = Kernel(_adam, **OPTIONS)
@@ -1112,10 +1196,11 @@ adam_step = Kernel(_adam, **OPTIONS)
 
 # Twins
 
+ACTIVATION = {"tanh": TANH, "relu": RELU}
+DERIVATIVE = {"tanh": TANH_DERIVATIVE, "relu": RELU_DERIVATIVE}
 ALL_VALID = np.zeros((0, 0), dtype=bool)
 ALL_COUNT = np.zeros(0, dtype=bool)
-NO_NORMS = np.zeros((0, 0, 0))
-NO_COUNT = np.zeros(0, dtype=int)
+DOUBLE = np.dtype(np.float64)
 NO_TOKENS = np.zeros((0, 0), dtype=np.int64)
 
 
@@ -1126,6 +1211,7 @@ class Dtype:
         self.functions = addresses(np.empty(0, dtype))
         self.width = 2 * LANE_BYTES // dtype.itemsize
         self.tiny = dtype.type(np.finfo(dtype).tiny)
+        self.largest = np.finfo(dtype).max
         self.none2 = np.empty((0, 0), dtype)
         self.none3 = np.empty((0, 0, 0), dtype)
 
@@ -1133,14 +1219,8 @@ class Dtype:
         """Columns of as many panels as n columns need."""
         return -(-n // self.width) * self.width
 
-    def for_gradients(self, M: int, J: int) -> int:
-        """Scratch entries for the gradients of a layer with M outputs and at most J inputs."""
-        sums = self.width + self.columns(M) * (2 * NARROW + DEPTH) + self.columns(J) * DEPTH
-        return max(sums, self.columns(J) * M)
-
 
 _dtypes: dict[np.dtype, Dtype] = {}
-_scratch = threading.local()
 
 
 def of_dtype(dtype: np.dtype) -> Dtype:
@@ -1151,18 +1231,30 @@ def of_dtype(dtype: np.dtype) -> Dtype:
         return _dtypes.setdefault(dtype, Dtype(dtype))
 
 
-def scratch(name: str, entries: int, dtype: np.dtype) -> Array:
-    """At least so many entries of uninitialised memory that starts on a register boundary.
+@cache
+def for_states(kind: Dtype, N: int, D: int, H: int) -> tuple[int]:
+    """Entries of scratch memory that `_states` needs, as a shape."""
+    return (kind.columns(H) * (H + D) + N * H,)
 
-    A thread gets the same again for the same name and dtype, so memory is not asked of the system at every call.
-    """
-    kept: dict[Any, Array] = _scratch.__dict__
-    memory = kept.get((name, dtype))
-    if memory is None or memory.size < entries:
-        raw = np.empty(entries * dtype.itemsize + 64, np.uint8)
-        memory = raw[-raw.ctypes.data % 64 :][: entries * dtype.itemsize].view(dtype)
-        kept[name, dtype] = memory
-    return memory
+
+@cache
+def for_outputs(kind: Dtype, O: int, H: int) -> tuple[int]:
+    """Entries that `_outputs` needs."""
+    return (kind.columns(O) * H,)
+
+
+@cache
+def for_gradients(kind: Dtype, M: int, J: int, N: int) -> tuple[int]:
+    """Entries that `_back` needs for M outputs and at most J inputs; N rows through time, or N = 0."""
+    through_time = (N + kind.columns(M)) * M if N else 0
+    kept = kind.width + 2 * NARROW * kind.columns(M)
+    return (max(through_time, kept + (kind.columns(M) + kind.columns(J)) * DEPTH, kept + kind.columns(J) * M),)
+
+
+def spans(count: int, work: int, step: int = 1) -> list[tuple[int, int]]:
+    """range(count) in parts (begin, end) that take no longer than PATIENCE; work: multiplications for one of them."""
+    span = max(1, PATIENCE // (work * step)) * step
+    return [(0, count)] if span >= count else [(i, min(i + span, count)) for i in range(0, count, span)]
 
 
 def ready(a: Array) -> Array:
@@ -1184,20 +1276,24 @@ def rnn_forward(
     nonlinearity: str = "tanh",
 ) -> tuple[Array, Array, rnn.Trace]:
     """Twin of `layers.rnn.forward`."""
-    if nonlinearity != "tanh":
-        return rnn.forward(params, x, state, lengths=lengths, nonlinearity=nonlinearity)
     W_xh, W_hh, b_h = ready(params["W_xh"]), ready(params["W_hh"]), ready(params["b_h"])
     x = ready(x)
     T, N = x.shape[:2]
     H, D = W_xh.shape
     kind = of_dtype(W_hh.dtype)
-    h = np.empty((T + 1, N, H), W_hh.dtype)
+    here = room()
+    h = here.empty((T + 1, N, H), W_hh.dtype)
     h[0] = state
     valid = None if lengths is None else np.arange(T)[:, None, None] < lengths[:, None]
     mask = ALL_VALID if valid is None else valid.reshape(T, N)
     dense, tokens = (x, NO_TOKENS) if x.ndim == 3 else (kind.none3, x)
-    work = scratch("work", kind.columns(H) * (H + D) + N * H, W_hh.dtype)
-    states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width)
+    activation = ACTIVATION[nonlinearity]
+    if T * N < FEW and valid is None:
+        few_states(h, dense, tokens, W_xh, W_hh, b_h, activation)
+    else:
+        work = here.empty(for_states(kind, N, D, H), W_hh.dtype)
+        for begin, end in spans(T, N * H * (H + D)):
+            states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width, activation, begin, end)
     return h[1:], h[T], rnn.Trace(x, h, valid)
 
 
@@ -1209,49 +1305,40 @@ def rnn_backward(
     *,
     inputs: bool = True,
     nonlinearity: str = "tanh",
-) -> tuple[Array | None, Array, dict[str, Array], rnn.Flow]:
-    """Twin of `layers.rnn.backward`."""
-    if nonlinearity != "tanh":
-        return rnn.backward(params, dy, trace, dstate, inputs=inputs, nonlinearity=nonlinearity)
+    out: Mapping[str, Array] | None = None,
+) -> tuple[Array | None, Array, Mapping[str, Array], rnn.Flow]:
+    """Twin of `layers.rnn.backward`. The gradients are written into the arrays of `out`, where it is given."""
     x, h, valid = trace
     W_xh, W_hh = ready(params["W_xh"]), ready(params["W_hh"])
     T, N, H = dy.shape
     D = W_xh.shape[1]
     dtype = h.dtype
     kind = of_dtype(dtype)
+    here = room()
     dense = x.ndim == 3
-    carried = np.array(dstate, order="C")
+    if out is None:
+        out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
+    carried = np.empty((N, H), dtype)
     norms = np.zeros((1 if dtype.itemsize == 4 else 2, T, N))
     flushed = np.zeros(T, dtype=int)
-    db_h, dW_hh, dW_xh = np.empty(H, dtype), np.empty((H, H), dtype), np.empty((H, D if dense else 0), dtype)
-    dx = np.empty(x.shape, dtype) if inputs and dense else None
-    da = scratch("da", T * N * H, dtype)
-    back(
-        kind.functions,
-        True,
-        da,
-        carried,
-        norms,
-        flushed,
-        ready(dy),
-        h,
-        W_hh,
-        ALL_VALID if valid is None else ready(valid.reshape(T, N)),
-        x if dense else kind.none3,
-        db_h,
-        dW_hh,
-        dW_xh,
-        W_xh,
-        kind.none3 if dx is None else dx,
-        scratch("work", max(N * H + kind.columns(H) * H, kind.for_gradients(H, max(D, H))), dtype),
-        kind.width,
-        kind.tiny,
-    )
+    dx = here.empty(x.shape, dtype) if inputs and dense else None
+    da = here.empty((T, N, H), dtype)
+    work = here.empty(for_gradients(kind, H, max(D, H), N), dtype)
+    mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
+    flat = da.reshape(-1), carried.reshape(-1), norms, flushed, ready(dy).reshape(-1)
+    for first, end in reversed(spans(T, N * H * H)):
+        np.add(dy[end - 1], dstate if end == T else carried, out=work[: N * H].reshape(N, H))
+        through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity], first, end)
+    dense_x, dW_xh = (x, out["W_xh"]) if dense else (kind.none3, kind.none2)
+    given = da.reshape(-1, H), h, dense_x
+    results = out["b_h"], out["W_hh"], dW_xh, kind.none3 if dx is None else dx
+    for span in spans(T * N, H * (H + 2 * D), DEPTH):
+        gradients(kind.functions, *results, W_xh, *given, work, kind.width, *span)
     if not dense:
-        columns = np.empty((D, H), dtype)
-        scatter(columns, x, da)
-        dW_xh = columns.T
-    return dx, carried, {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": db_h}, rnn.Flow(roots(norms), flushed)
+        columns = here.empty((D, H), dtype)
+        scatter(columns, x, da.reshape(-1))
+        out["W_xh"][...] = columns.T
+    return dx, carried, out, rnn.Flow(roots(norms), flushed)
 
 
 def roots(squares: Array) -> Array:
@@ -1270,50 +1357,49 @@ def linear_forward(
     O, H = W_hy.shape
     dtype = W_hy.dtype
     kind = of_dtype(dtype)
+    here = room()
     h = ready(h)
-    y = np.empty((*h.shape[:2], O), dtype)
-    outputs(kind.functions, y, h, W_hy, ready(params["b_y"]), scratch("work", kind.columns(O) * H, dtype))
+    y = here.empty((*h.shape[:2], O), dtype)
+    b_y = ready(params["b_y"])
+    if y.size < FEW * O:
+        few_outputs(y, h, W_hy, b_y)
+    else:
+        work = here.empty(for_outputs(kind, O, H), dtype)
+        for span in spans(h.shape[0] * h.shape[1], O * H):
+            outputs(kind.functions, y, h, W_hy, b_y, work, *span)
     return y, None, linear.Trace(h)
 
 
 def linear_backward(
-    params: Mapping[str, Array], dy: Array, trace: linear.Trace, dstate: None, *, inputs: bool = True
-) -> tuple[Array | None, None, dict[str, Array], None]:
-    """Twin of `layers.linear.backward`."""
+    params: Mapping[str, Array],
+    dy: Array,
+    trace: linear.Trace,
+    dstate: None,
+    *,
+    inputs: bool = True,
+    out: Mapping[str, Array] | None = None,
+) -> tuple[Array | None, None, Mapping[str, Array], None]:
+    """Twin of `layers.linear.backward`. The gradients are written into the arrays of `out`, where it is given."""
     W_hy, h, dy = ready(params["W_hy"]), trace.h, ready(dy)
     O, H = W_hy.shape
     dtype = W_hy.dtype
     kind = of_dtype(dtype)
-    db, dW = np.empty(O, dtype), np.empty((O, H), dtype)
-    dh = np.empty(h.shape, dtype) if inputs else None
-    back(
-        kind.functions,
-        False,
-        dy.reshape(-1),
-        kind.none2,
-        NO_NORMS,
-        NO_COUNT,
-        dy,
-        h,
-        kind.none2,
-        ALL_VALID,
-        kind.none3,
-        db,
-        dW,
-        kind.none2,
-        W_hy,
-        kind.none3 if dh is None else dh,
-        scratch("work", kind.for_gradients(O, H), dtype),
-        kind.width,
-        kind.tiny,
-    )
-    return dh, None, {"W_hy": dW, "b_y": db}, None
+    here = room()
+    if out is None:
+        out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
+    dh = here.empty(h.shape, dtype) if inputs else None
+    work = here.empty(for_gradients(kind, O, H, 0), dtype)
+    given = dy.reshape(-1, O), h, kind.none3
+    results = out["b_y"], out["W_hy"], kind.none2, kind.none3 if dh is None else dh
+    for span in spans(len(given[0]), 2 * O * H, DEPTH):
+        gradients(kind.functions, *results, W_hy, *given, work, kind.width, *span)
+    return dh, None, out, None
 
 
 def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Any, Array]:
     """Twin of `losses.mse`."""
     outputs = count * y.shape[2]
-    dy = np.empty(y.shape, y.dtype)
+    dy = room().empty(y.shape, y.dtype)
     counted = ALL_COUNT if mask is None else ready(mask).reshape(-1)
     total = mse_sum(rows_of(dy), rows_of(ready(y)), rows_of(ready(target)), counted, y.dtype.type(2 / outputs))
     return np.float64(total / outputs), dy
@@ -1321,9 +1407,10 @@ def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple
 
 def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Any, Array]:
     """Twin of `losses.softmax_cross_entropy`."""
-    dy = np.empty(y.shape, y.dtype)
+    here = room()
+    dy = here.empty(y.shape, y.dtype)
     counted = ALL_COUNT if mask is None else ready(mask).reshape(-1)
-    e = np.empty(y.shape[2])
+    e = here.empty(y.shape[2:], DOUBLE)
     total = cross_entropy_sum(rows_of(dy), rows_of(ready(y)), ready(target).reshape(-1), counted, count, e)
     return np.float64(total / count), dy
 
@@ -1333,31 +1420,50 @@ def vector_norm(vector: Array) -> Any:
     return np.float64(whole_norm(ready(vector)))
 
 
+def shrink(array: Array, norm: float, max_norm: float) -> bool:
+    """Twin of `gradients.clip.shrink`."""
+    if not norm > max_norm:
+        return False
+    if not array.flags.carray:
+        return clip.shrink(array, norm, max_norm)
+    scale(array.reshape(-1), max_norm / norm)
+    return True
+
+
+def subtract(vector: Array, delta: Array) -> bool:
+    """Twin of `optimizers.subtract`."""
+    return subtract_step(vector, delta, of_dtype(delta.dtype).largest)
+
+
+def in_place(delta: Array, grad: Array) -> Array:
+    """delta, filled with the gradient that the step will replace."""
+    if delta is not grad:
+        delta[...] = grad
+    return delta
+
+
 def sgd(
     delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, momentum: float
 ) -> None:
     """Twin of `optimizers.sgd`."""
-    F = grad.dtype.type
     if momentum:
-        momentum_step(delta, ready(grad), moments["m"], F(momentum), F(learning_rate))
+        momentum_step(in_place(delta, grad), moments["m"], momentum, learning_rate)
     else:
-        np.multiply(grad, F(learning_rate), out=delta)
+        np.multiply(grad, grad.dtype.type(learning_rate), out=delta)
 
 
 def adagrad(
     delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, eps: float
 ) -> None:
     """Twin of `optimizers.adagrad`."""
-    F = grad.dtype.type
-    rescaled_step(delta, ready(grad), moments["v"], F(1), F(1), F(learning_rate), F(eps))
+    rescaled_step(in_place(delta, grad), moments["v"], 1.0, 1.0, learning_rate, eps)
 
 
 def rmsprop(
     delta: Array, grad: Array, moments: optimizers.Moments, step: int, learning_rate: float, decay: float, eps: float
 ) -> None:
     """Twin of `optimizers.rmsprop`."""
-    F = grad.dtype.type
-    rescaled_step(delta, ready(grad), moments["v"], F(decay), F(1 - decay), F(learning_rate), F(eps))
+    rescaled_step(in_place(delta, grad), moments["v"], decay, 1 - decay, learning_rate, eps)
 
 
 def adam(
@@ -1371,10 +1477,8 @@ def adam(
     eps: float,
 ) -> None:
     """Twin of `optimizers.adam`."""
-    F = grad.dtype.type
     rate, correction = learning_rate / (1 - beta1**step), 1 - beta2**step
-    decays = F(beta1), F(1 - beta1), F(beta2), F(1 - beta2)
-    adam_step(delta, ready(grad), moments["m"], moments["v"], *decays, F(rate), F(correction), F(eps))
+    adam_step(in_place(delta, grad), moments["m"], moments["v"], beta1, beta2, rate, correction, eps)
 
 
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -1385,8 +1489,14 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
     clip.vector_norm: vector_norm,
+    clip.shrink: shrink,
+    optimizers.subtract: subtract,
     optimizers.sgd: sgd,
     optimizers.adagrad: adagrad,
     optimizers.rmsprop: rmsprop,
     optimizers.adam: adam,
 }
+
+FILLS: frozenset[Callable[..., Any]] = frozenset(
+    {rnn.backward, linear.backward}
+)  # whose twins take `out`, the arrays to write gradients into

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
@@ -10,7 +11,11 @@ import numpy as np
 
 from .arrays import Array, to_numpy
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+Shape = tuple[int, ...]
+
+ANYWHERE = nullcontext()
 
 
 class Backend:
@@ -21,6 +26,7 @@ class Backend:
     """
 
     name: ClassVar[str] = "numpy"
+    fills: frozenset[Callable[..., Any]] = frozenset()  # backward functions whose twin writes into out=
 
     @property
     def xp(self) -> ModuleType:
@@ -28,18 +34,46 @@ class Backend:
         return np
 
     def asarray(self, array: Any, dtype: Any = None) -> Array:
-        """The array where this backend computes, C-contiguous; copied only where needed."""
-        return np.ascontiguousarray(to_numpy(array), dtype=dtype)
+        """The array where this backend computes; copied only where needed, as it lies in memory."""
+        return np.asarray(to_numpy(array), dtype=dtype)
+
+    def room(self) -> AbstractContextManager[Any]:
+        """A block of code whose arrays from `empty` are used again by the next block: nothing of them may leave it."""
+        return ANYWHERE
+
+    def empty(self, shape: Shape, dtype: np.dtype) -> Array:
+        """An array whose entries are whatever was there."""
+        return self.xp.empty(shape, dtype)
 
     def twin(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The faster function with the same arguments and results, or the text itself where there is none."""
         return function
 
+    def backward(
+        self,
+        function: Callable[..., Any],
+        params: Mapping[str, Array],
+        dy: Array,
+        trace: Any,
+        dstate: Any,
+        grads: Mapping[str, Array],
+        *,
+        inputs: bool,
+        **options: Any,
+    ) -> tuple[Any, Any, Any]:
+        """A layer's backward function, or its twin: fills the arrays of `grads`; returns dx, dstate0 and the flow."""
+        out = {"out": grads} if function in self.fills else {}
+        dx, dstate0, own, flow = self.twin(function)(params, dy, trace, dstate, inputs=inputs, **options, **out)
+        for symbol, array in own.items():
+            if array is not grads[symbol]:
+                grads[symbol][...] = array
+        return dx, dstate0, flow
+
     def cut(self, rows: int, work: int) -> list[slice]:
         """Row blocks of an update, by shape alone. work: multiplications of its forward pass."""
         return [slice(0, rows)]
 
-    def map(self, function: Callable[[slice], Result], blocks: Sequence[slice]) -> list[Result]:
+    def map(self, function: Callable[[Item], Result], blocks: Sequence[Item]) -> list[Result]:
         """[function(block) for block in blocks], results in order."""
         return [function(block) for block in blocks]
 

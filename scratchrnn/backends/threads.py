@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextvars
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -97,10 +98,16 @@ class Pool:
             return [function(item) for item in items]
         job = Job(function, items)
         with self._lock:
-            for _ in range(min(helpers, self._hire(helpers))):
+            helpers = min(helpers, self._hire(helpers))
+            cores = spread(self._workers) if helpers == len(self._workers) else None
+            for _ in range(helpers):
                 self._jobs.put(job)
-        job.work()
-        job.wait()
+        try:
+            job.work()
+            job.wait()
+        finally:
+            if cores is not None:
+                os.sched_setaffinity(0, cores)
         if job.errors:
             raise job.errors[min(job.errors)]
         return job.results
@@ -141,6 +148,42 @@ def _serve(jobs: SimpleQueue[Job | None]) -> None:
             return
         job.help()
         del job  # a waiting worker keeps no arrays alive
+
+
+def spread(workers: Sequence[threading.Thread]) -> set[int] | None:
+    """Where these workers and the calling thread are as many as the cores: a core for each of them, for one job.
+
+    A scheduler may wake a worker on the very core whose thread woke it and leave it there for some milliseconds, which
+    is a whole job: measured, two threads then took as long as one. Returns the cores that the caller may run on, for it
+    to have them back after the job; None where nothing was done.
+    """
+    if _current_core is None:
+        return None
+    cores = os.sched_getaffinity(0)
+    here = _current_core()
+    if here not in cores or len(cores) != len(workers) + 1:
+        return None
+    try:
+        for worker, core in zip(workers, sorted(cores - {here}), strict=True):
+            if worker.native_id is not None:
+                os.sched_setaffinity(worker.native_id, {core})
+        os.sched_setaffinity(0, {here})
+    except OSError:  # a system that forbids it keeps its own order
+        return None
+    return cores
+
+
+def _find_current_core() -> Callable[[], int] | None:
+    """The C library's sched_getcpu, where threads can be bound to cores."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    try:
+        return ctypes.CDLL(None).sched_getcpu
+    except (OSError, AttributeError):
+        return None
+
+
+_current_core = _find_current_core()
 
 
 def usable_cores() -> int:

@@ -66,10 +66,13 @@ def clip_by_global_norm(grads: Gradients, max_norm: float) -> float:
 
 
 def shrink(array: Array, norm: float, max_norm: float) -> bool:
-    """array ← array · max_norm / norm in place where norm is above max_norm; returns whether it was."""
+    """array ← array · max_norm / norm in place where norm is above max_norm; returns whether it was. Backends twin it.
+
+    The product is taken in float64, since a ratio in float32 could underflow.
+    """
     if not norm > max_norm:
         return False
-    array *= np.float64(max_norm / norm)  # the product is taken in float64: a float32 ratio could underflow
+    array *= np.float64(max_norm / norm)
     return True
 
 

@@ -1,0 +1,67 @@
+"""Memory that is used again from one call to the next.
+
+A pass makes large arrays that nobody sees once it is over: states, outputs, their derivatives. Fresh memory for them
+costs more than it seems to, since the system hands it out page by page, each cleared, when it is first touched: a tenth
+of a whole update, as measured. A room keeps the memory instead.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+
+from .arrays import Array
+
+LIMIT = 1 << 28  # bytes that a thread keeps
+LINE = 64  # arrays start on a multiple of so many bytes: a line of the cache, the widest vector register
+
+
+class Room:
+    """Memory for the arrays of one thread that live no longer than the `with room:` block they were made in.
+
+    Inside a block `empty` hands out pieces of it, one after the other; outside, and where the room is full, new arrays.
+    A room that was too small is made larger when the outermost block ends, up to LIMIT. What shall outlive its block
+    must be copied.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.uint8)
+        self._size = 0
+        self._used = 0
+        self._most = 0
+        self._starts: list[int] = []  # of the blocks that are open
+
+    def __enter__(self) -> None:
+        self._starts.append(self._used)
+
+    def __exit__(self, *error: object) -> None:
+        self._most = max(self._most, self._used)
+        self._used = self._starts.pop()
+        if not self._starts and self._size < self._most <= LIMIT:
+            self._size = self._most
+            raw = np.empty(self._size + LINE, np.uint8)
+            self._memory = raw[-raw.ctypes.data % LINE :][: self._size]
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+        """An array whose entries are whatever was there."""
+        if not self._starts:
+            return np.empty(shape, dtype)
+        start = self._used
+        self._used = start + -(-math.prod(shape) * dtype.itemsize // LINE) * LINE
+        if self._used > self._size:
+            return np.empty(shape, dtype)
+        return np.ndarray(shape, dtype, self._memory, start)
+
+
+_rooms = threading.local()
+
+
+def room() -> Room:
+    """The room of the calling thread."""
+    try:
+        return _rooms.room
+    except AttributeError:
+        _rooms.room = Room()
+        return _rooms.room
