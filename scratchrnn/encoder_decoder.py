@@ -209,10 +209,10 @@ def _from_last_state(
     remaining, dstates0, flows = list(dstates), [], []
     for i, layer in reversed(list(enumerate(network.layers))):
         dstate = remaining.pop() if layer.recurrent else None
-        own, backward = network.own(i, model.params), backend.twin(layer.backward)
-        dy, dstate, own_grads, flow = backward(own, dy, forward.traces[i], dstate, inputs=i > 0, **layer.options)
-        for symbol, view in network.own(i, grads).items():
-            view[...] = own_grads[symbol]
+        own, own_grads = network.own(i, model.params), network.own(i, grads)
+        dy, dstate, flow = backend.backward(
+            layer.backward, own, dy, forward.traces[i], dstate, own_grads, inputs=i > 0, **layer.options
+        )
         if layer.recurrent:
             dstates0.append(dstate)
             cells = getattr(flow, "cells", (flow,))

@@ -232,3 +232,10 @@ def test_a_target_of_another_length_is_refused() -> None:
         sr.fit(build(), X, TARGET[:, :4], epochs=1)  # type: ignore[arg-type]
     with pytest.raises(IndexError, match="outside the classes"):
         build().loss(X, TARGET + 1)
+
+
+def test_training_that_blows_up_says_where() -> None:
+    model: Any = build()
+    model.params["decoder.1.b_y"] = [1e200, 0, 0]
+    with pytest.raises(sr.NonFiniteError, match="update 2: the loss is inf; the largest output"):
+        sr.fit(model, X, TARGET, epochs=3, optimizer=sr.SGD(1e308), progress=False)
