@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick slow lint mutants torch tasks bench record clean
+.PHONY: help demo test quick slow lint mutants shapes torch tasks bench record clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ lint: .venv/installed-test  ## ruff and mypy
 
 mutants: .venv/installed-test  ## change the mathematics one token at a time; every change must fail a test
 	$(BIN)/python tests/mutants.py
+
+shapes: .venv/installed-test  ## the Numba kernels against the text on 6,000 random shapes (one minute)
+	SCRATCHRNN_SHAPES=3000 $(BIN)/python -m pytest -q tests/test_shapes.py
 
 torch: .venv/installed-torch  ## also install PyTorch, which the tests then compare with
 

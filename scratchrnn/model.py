@@ -30,7 +30,7 @@ class Outputs(NamedTuple):
     """What `model.forward` returns."""
 
     y: Array  # (N, T, O)
-    h: Array  # (N, T, H): states of the top recurrent layer; h[:, t] is the state after x[:, t]
+    h: Array  # (N, T, H): states of the top recurrent layer after x[:, t]; of both directions (N, T, 2·H)
     h_last: Any  # (N, H): the state to carry on with; a tuple of them for a SequenceModel
 
 
@@ -51,6 +51,7 @@ class SequenceModel:
     Parameters
     ----------
     layers : specifications such as `RNN(4, 16)` and `Linear(16, 2)`; each input size is the output size before it.
+        `Embedding`, `RNN`, `LayerNorm`, `Dropout` and `Linear` in any order, an `Embedding` first, at least one `RNN`.
     loss : "mse" (mean squared error) or "cross_entropy" (softmax of the outputs, integer targets).
     backend : "numpy", "numba", "cupy" or "auto"; None takes `get_backend()`.
     dtype : "float64" or "float32".
@@ -303,8 +304,8 @@ class VanillaRNN(SequenceModel):
         h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h)      y_t = W_hy · h_t + b_y      L = (1/T) · Σ_t L_t
 
     Parameters are `model.params["W_xh"]` (H, D), `"W_hh"` (H, H), `"b_h"` (H,), `"W_hy"` (O, H) and `"b_y"` (O,).
-    States are (N, H) arrays. Arguments as `SequenceModel`; `init` names the rule for the weight matrices ("xavier":
-    Glorot uniform).
+    States are (N, H) arrays. Arguments as `SequenceModel`; `init` names the rule for the weight matrices, as `RNN`
+    explains ("xavier": Glorot uniform).
 
     >>> model = VanillaRNN(1, 4, 1, backend="numpy")
     >>> r = model.loss_and_grads(np.ones((2, 5, 1)), np.zeros((2, 5, 1)))

@@ -18,6 +18,7 @@ import numpy as np
 import scratchrnn as sr
 from scratchrnn import passes
 from scratchrnn.backends import resolve
+from scratchrnn.backends.numpy_backend import Backend
 from scratchrnn.gradients.flow import Flow, LayerFlow
 
 # Distinct sizes, at least five steps, several rows: a transposed or truncated gradient cannot hide.
@@ -66,7 +67,18 @@ OF_TOKENS: dict[str, Callable[..., sr.SequenceModel]] = {
         [sr.Embedding(D, 4), sr.LayerNorm(4), sr.RNN(4, H, bidirectional=True), sr.Linear(2 * H, O)], **options
     ),
 }
+BIDIRECTIONAL = ("bidirectional", "deep-bidirectional", "norm-dropout")
 RANDOM = ("deep", "deep-bidirectional", "norm-dropout", "embedding")  # have dropout
+
+
+class InBlocks(Backend):
+    """NumPy that cuts every batch into uneven blocks of rows, and runs the last block first."""
+
+    def cut(self, rows: int, work: int) -> list[slice]:
+        return [slice(0, 1), slice(1, rows - 1), slice(rows - 1, rows)]
+
+    def map(self, function: Any, blocks: Any) -> list[Any]:
+        return [function(block) for block in reversed(blocks)][::-1]
 
 
 def make_model(

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import (
+    ARCHITECTURES,
     LOSSES,
+    OF_TOKENS,
     RANDOM,
     STEPS,
     D,
     H,
+    InBlocks,
     N,
     O,
     T,
@@ -28,7 +31,6 @@ from helpers import (
 import scratchrnn as sr
 from scratchrnn import passes
 from scratchrnn.backends import numba_backend, resolve
-from scratchrnn.backends.numpy_backend import Backend
 
 architectures = pytest.mark.parametrize("architecture", RANDOM)
 padding = pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
@@ -98,16 +100,6 @@ def test_without_an_rng_nothing_is_left_out(architecture: str, backend: str) -> 
     assert_same(model.predict(batch["x"]), other.predict(batch["x"]))
 
 
-class InBlocks(Backend):
-    """NumPy that cuts every batch into uneven blocks of rows, and runs the last block first."""
-
-    def cut(self, rows: int, work: int) -> list[slice]:
-        return [slice(0, 1), slice(1, rows - 1), slice(rows - 1, rows)]
-
-    def map(self, function: Any, blocks: Any) -> list[Any]:
-        return [function(block) for block in reversed(blocks)][::-1]
-
-
 @architectures
 @pytest.mark.parametrize("steps", STEPS)
 @padding
@@ -173,6 +165,18 @@ def test_fit_trains_with_dropout_and_goes_on_as_if_it_had_never_stopped(backend:
     assert_same(runs[0][0], runs[1][0])
     assert_same(runs[0][0], runs[2][0])
     assert runs[0][1] is not None and len(runs[0][1].loss) == 4
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *OF_TOKENS])
+def test_every_architecture_learns(architecture: str, backend: str) -> None:
+    """A few rows of unequal length, with dropout where there is any: half of the loss is soon gone."""
+    model = make_model(architecture, backend=backend, loss="cross_entropy")
+    batch = make_batch(model, rows=6, padded=True)
+    data = {name: batch[name] for name in ("x", "target", "lengths")}
+    before = model.loss(**data)
+    history = sr.fit(model, **data, epochs=150, batch_size=4, optimizer=sr.Adam(0.02), clip_norm=1.0, progress=False)
+    assert len(history.loss) == 150 and np.isfinite(history.flow.norms[:, 0]).all()
+    assert model.loss(**data) < before / 2
 
 
 # Sizes, and what is refused.

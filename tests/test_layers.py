@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,23 +12,23 @@ import pytest
 from helpers import LENGTHS, D, H, N, O, T, assert_close, assert_same, complex_step, difference, naive_layer
 
 import scratchrnn as sr
-from scratchrnn.layers import rnn, stack
+from scratchrnn.layers import dropout, rnn, stack
 from scratchrnn.layers.rnn import flush_subnormals
 
-LAYERS: dict[str, Any] = {
-    "rnn": sr.RNN(D, H),
-    "relu": sr.RNN(D, H, nonlinearity="relu"),
-    "deep": sr.RNN(D, H, num_layers=3),
-    "deep dropout": sr.RNN(D, H, num_layers=3, dropout=0.3),
-    "bidirectional": sr.RNN(D, H, bidirectional=True),
-    "deep bidirectional": sr.RNN(D, H, num_layers=2, bidirectional=True),
-    "deep bidirectional relu dropout": sr.RNN(D, H, num_layers=3, bidirectional=True, nonlinearity="relu", dropout=0.3),
+LAYERS: dict[str, Any] = {  # the quick ones first
     "linear": sr.Linear(H, O),
     "embedding": sr.Embedding(D, H),
     "layer_norm": sr.LayerNorm(H),
     "layer_norm eps": sr.LayerNorm(H, eps=0.5),
     "dropout": sr.Dropout(0.3, size=H),
     "no dropout": sr.Dropout(0, size=H),
+    "rnn": sr.RNN(D, H),
+    "relu": sr.RNN(D, H, nonlinearity="relu"),
+    "bidirectional": sr.RNN(D, H, bidirectional=True),
+    "deep": sr.RNN(D, H, num_layers=3),
+    "deep dropout": sr.RNN(D, 4, num_layers=4, dropout=0.3),
+    "deep bidirectional": sr.RNN(D, H, num_layers=2, bidirectional=True),
+    "deep bidirectional relu dropout": sr.RNN(D, 4, num_layers=3, bidirectional=True, nonlinearity="relu", dropout=0.3),
 }
 RECURRENT = [name for name, layer in LAYERS.items() if layer.recurrent]
 
@@ -388,6 +389,12 @@ def test_dropout_draws_zeros_and_what_makes_up_for_them() -> None:
     assert sr.RNN(3, 4, num_layers=2).draw(np.random.default_rng(0), 3, 2, np.float64) is None
     noise = sr.RNN(3, 4, num_layers=3, bidirectional=True, dropout=0.5).draw(np.random.default_rng(0), 6, 5, np.float32)
     assert noise is not None and noise.shape == (2, 6, 5, 8) and noise.dtype == np.float32
+
+
+def test_dropout_leaves_out_with_probability_p_exactly() -> None:
+    """Numbers from [0, 1) are below p with probability p; p itself is not below."""
+    fixed: Any = SimpleNamespace(random=lambda shape, dtype: np.array([0.0, 0.25, 0.5, 0.75], dtype))
+    assert dropout.draw(fixed, (4,), 0.5, np.float64).tolist() == [0, 0, 2, 2]
 
 
 def test_without_noise_dropout_is_the_identity() -> None:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from helpers import (
     ARCHITECTURES,
+    BIDIRECTIONAL,
     LENGTHS,
     LOSSES,
     OF_TOKENS,
     STEPS,
     D,
     H,
+    InBlocks,
     N,
     O,
     T,
@@ -41,11 +43,9 @@ from hypothesis import strategies as st
 import scratchrnn as sr
 from scratchrnn import passes
 from scratchrnn.backends import resolve
-from scratchrnn.backends.numpy_backend import Backend
 from scratchrnn.layers import rnn
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
-BIDIRECTIONAL = ("bidirectional", "deep-bidirectional", "norm-dropout")
 
 architectures = pytest.mark.parametrize("architecture", ARCHITECTURES)
 losses = pytest.mark.parametrize("loss", LOSSES)
@@ -87,16 +87,6 @@ def test_many_rows(loss: str, steps: str, padded: bool, dtype: str, backend: str
     assert r.loss == pytest.approx(expected.loss, rel=TOLERANCE[dtype])
     np.testing.assert_allclose(r.flow.per_sample, expected.flow.per_sample, rtol=10 * TOLERANCE[dtype])
     assert difference(r.h_last, expected.h_last) < TOLERANCE[dtype]
-
-
-class InBlocks(Backend):
-    """NumPy that cuts every batch into uneven blocks of rows, and runs the last block first."""
-
-    def cut(self, rows: int, work: int) -> list[slice]:
-        return [slice(0, 1), slice(1, rows - 1), slice(rows - 1, rows)]
-
-    def map(self, function: Any, blocks: Any) -> list[Any]:
-        return [function(block) for block in reversed(blocks)][::-1]
 
 
 @architectures

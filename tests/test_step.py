@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ARCHITECTURES, D, H, N, O, T, as_states, difference, make_batch, make_model
-from test_model import BIDIRECTIONAL
+from helpers import ARCHITECTURES, BIDIRECTIONAL, D, H, N, O, T, as_states, difference, make_batch, make_model
 
 import scratchrnn as sr
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +14,7 @@ from scratchrnn import losses, optimizers
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
 from scratchrnn.gradients import clip
-from scratchrnn.layers import embedding, linear, rnn, stack
+from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
 TWINS = numba_layers.TWINS
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -108,6 +104,30 @@ def embedding_backward_cases(new: Arrays) -> Iterator[Case]:
         params = {"E": new(V, F)}
         yield f"{(N, T, V, F)}", (params, new(T, N, F), embedding.Trace(x), None), {}
         yield f"a view {(N, T, V, F)}", (params, new(N, T, F).swapaxes(0, 1), embedding.Trace(x.copy("F")), None), {}
+
+
+def layer_norm_problems(new: Arrays) -> Iterator[tuple[str, dict[str, Any], Any, dict[str, Any]]]:
+    """What it is, parameters, x, options."""
+    for N, T, _, F, _ in SHAPES:
+        params = {"gamma": new(F), "beta": new(F)}
+        yield f"{(N, T, F)}", params, new(T, N, F), {}
+        yield f"{(N, T, F)} eps", params, new(T, N, F), {"eps": 0.3}
+        yield f"a view {(N, T, F)}", params, new(N, T, F).swapaxes(0, 1), {}
+        yield f"all alike {(N, T, F)}", params, new(T, N, 1) + np.zeros(F, new.dtype), {}
+
+
+def layer_norm_forward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, options in layer_norm_problems(new):
+        yield name, (params, x, None), options
+
+
+def layer_norm_backward_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, options in layer_norm_problems(new):
+        if x.shape[2] > 1 and "alike" not in name:  # where x̂ is 0 but for rounding, ∂L/∂x is that of rounding
+            _, _, trace = layer_norm.forward(params, x, None, **options)
+            for inputs in (True, False):
+                given = params, new(*x.shape), trace, None
+                yield f"{name} inputs={inputs}", given, {"inputs": inputs} | options
 
 
 def linear_forward_cases(new: Arrays) -> Iterator[Case]:
@@ -209,6 +229,8 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     stack.forward: stack_forward_cases,
     stack.backward: stack_backward_cases,
     embedding.backward: embedding_backward_cases,
+    layer_norm.forward: layer_norm_forward_cases,
+    layer_norm.backward: layer_norm_backward_cases,
     linear.forward: linear_forward_cases,
     linear.backward: linear_backward_cases,
     losses.mse: mse_cases,
@@ -257,17 +279,21 @@ def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str
             assert np.array_equal(actual, text, equal_nan=True), where
 
 
+def assert_twin(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:
+    """The twin computes in a dtype what its text does in float64: results, and what arguments hold afterwards."""
+    call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
+    call["exact"] = (converted(args, np.float64), converted(options, np.float64))
+    with np.errstate(all="ignore"):
+        result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
+    assert_same(result["twin"], result["text"], result["exact"], tolerance, where)
+    assert_same(call["twin"], call["text"], call["exact"], tolerance, f"arguments after {where}")
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("text", TWINS, ids=lambda text: f"{text.__module__.rpartition('.')[2]}.{text.__name__}")
 def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.dtype) -> None:
-    """Results, and what arguments hold afterwards; the reference is the text in float64."""
     for name, args, options in CASES[text](Arrays(dtype)):
-        call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
-        call["exact"] = (converted(args, np.float64), converted(options, np.float64))
-        with np.errstate(all="ignore"):
-            result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
-        assert_same(result["twin"], result["text"], result["exact"], TOLERANCE[dtype], name)
-        assert_same(call["twin"], call["text"], call["exact"], TOLERANCE[dtype], f"arguments after {name}")
+        assert_twin(text, args, options, dtype, TOLERANCE[dtype], name)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -498,6 +524,20 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rows", [2, 12])
+def test_what_is_not_finite_comes_through_a_relu(dtype: np.dtype, rows: int) -> None:
+    new = Arrays(dtype)
+    params = {"W_xh": new(17, 3), "W_hh": new(17, 17), "b_h": new(17)}
+    x = new(6, rows, 3)
+    x[1, 0, 1], x[2, 1, 0] = np.nan, np.inf
+    with np.errstate(all="ignore"):
+        text, _, _ = rnn.forward(params, x, new(rows, 17) * 0, nonlinearity="relu")
+    h, _, _ = TWINS[rnn.forward](params, x, new(rows, 17) * 0, nonlinearity="relu")
+    assert np.isnan(h[1:, 0]).all() and np.array_equal(np.isnan(h), np.isnan(text))
+    assert np.array_equal(np.isinf(h), np.isinf(text)) and np.isfinite(h[:, 2:]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_subnormal_derivatives_are_flushed_and_counted(dtype: np.dtype) -> None:
     """A decay by exactly a half at each step: after the smallest normal number nothing is left, as in the text."""
     N, T, H = 3, 12, 5
@@ -537,49 +577,3 @@ def test_layout_and_flags_compile_nothing_new(rng: np.random.Generator) -> None:
         actual = numba.loss_and_grads(change(x), change(target), h0=awkward(h0))
         assert np.array_equal(actual.grads.vector, expected.grads.vector)
     assert [len(kernel.signatures) for kernel in kernels] == compiled
-
-
-# The first compile, and the cache.
-
-NORM = """
-import sys, warnings, numpy as np
-from scratchrnn.backends import resolve, numba_twins
-from scratchrnn.gradients.clip import vector_norm
-twin = resolve("numba").twin(vector_norm)
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    {before}
-    assert twin(np.array([3.0, 4.0])) == 5 and twin(np.array([6.0, 8.0], np.float32)) == 10
-print(len(caught), *(w.message for w in caught))
-"""
-
-
-def run_norm(cache: Path, before: str = "pass") -> tuple[str, str]:
-    """What a fresh process prints that computes one norm in each dtype: stdout, stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", NORM.format(before=before)],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
-
-
-def test_the_first_compile_announces_itself_in_one_line(tmp_path: Path) -> None:
-    stdout, stderr = run_norm(tmp_path)
-    assert stdout.startswith("0")
-    lines = stderr.splitlines()
-    assert len(lines) == 2, stderr  # one for each dtype
-    assert "compiling the Numba kernels for float64" in lines[0] and "for float32" in lines[1]
-    assert run_norm(tmp_path)[1] == ""
-
-
-def test_a_cache_that_fails_costs_a_warning(tmp_path: Path) -> None:
-    assert run_norm(tmp_path / "cache")[0].startswith("0")
-    for index in (tmp_path / "cache").rglob("*.nbi"):
-        index.write_bytes(index.read_bytes()[:20])
-    assert run_norm(tmp_path / "cache")[0].startswith("1 the cache of compiled kernels does not work")
-
-    gone = f"import shutil; shutil.rmtree({str(tmp_path / 'new')!r}); open({str(tmp_path / 'new')!r}, 'w').close()"
-    assert run_norm(tmp_path / "new", before=gone)[0].startswith("1 the cache of compiled kernels does not work")

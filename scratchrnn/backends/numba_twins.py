@@ -53,8 +53,9 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -290,7 +291,7 @@ exp: Any = intrinsic(_exp_code)
 
 
 def _tanh_code(typing_context: Any, x: Any) -> Any:
-    """tanh x as the product's epilogue has it, of one number."""
+    """tanh x as the product's epilogue has it, of one number. For kernels that add in the order written."""
 
     def write(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return write_tanh(Lanes(builder, x.bitwidth // 8, 1), args[0])
@@ -725,7 +726,9 @@ class Kernel:
     """A compiled kernel whose cache on disk may fail at no more cost than a warning.
 
     Numba finds out at decoration that there is no place for a cache, and at the first call that a cached file cannot be
-    read or written; neither is a reason not to compute.
+    read or written; neither is a reason not to compute. And it writes an index that is up to date before the code that
+    goes with it: where the second fails, or another process looks in between, the index names the file of the old code,
+    which would pass for new. So old code is removed first.
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
@@ -736,6 +739,8 @@ class Kernel:
         except RuntimeError as error:
             _warn_uncached(error)
             self._compiled = njit(**options)(function)
+        else:
+            _remove_from_cache(self._compiled, unless_current=True)
 
     def __call__(self, *args: Any) -> Any:
         try:
@@ -745,11 +750,24 @@ class Kernel:
 
     def _again(self, error: Exception, args: tuple[Any, ...]) -> Any:
         _warn_uncached(error)
+        _remove_from_cache(self._compiled)
         try:
             return self._compiled(*args)  # compiled by now, where only the writing failed
         except Exception:
             self._compiled = njit(**self._options)(self._function)
             return self._compiled(*args)
+
+
+def _remove_from_cache(compiled: Any, unless_current: bool = False) -> None:
+    """Remove the files that Numba's cache keeps for a kernel, unless they can be read and come from this very text."""
+    with suppress(Exception):  # of Numba's own, or of the file system: what matters shows up at the first call
+        files = compiled._cache._cache_file
+        with suppress(Exception):
+            if unless_current and files._load_index():
+                return
+        index = Path(files._index_path)
+        for file in [index, *index.parent.glob(f"{index.stem}.*.nbc")]:
+            file.unlink(missing_ok=True)
 
 
 _warned = False
@@ -762,7 +780,7 @@ def _warn_uncached(error: Exception) -> None:
         _warned = True
         warnings.warn(
             f"the cache of compiled kernels does not work ({type(error).__name__}: {error}); "
-            "scratchrnn compiles them anew in each process. NUMBA_CACHE_DIR names another place for it.",
+            "scratchrnn compiles them anew. If this comes back, NUMBA_CACHE_DIR can name another place for the cache.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -792,6 +810,7 @@ event.register("numba:compile", Announcement())
 
 # For functions that kernels call: compiled into them, and cached with them.
 helper = njit(**STRICT, no_cpython_wrapper=True)
+sum_helper = njit(**OPTIONS, no_cpython_wrapper=True)
 
 
 # Kernels. `functions` holds the addresses of product and pack, `width` is the number of columns of a panel, `work` is
@@ -983,20 +1002,22 @@ def _states(
                         h[t + 1, n, j] = h[t, n, j]
 
 
+@sum_helper
+def _dot(a: Array, b: Array) -> float:
+    """Σ a·b of two rows."""
+    total = a[0] * b[0]
+    for k in range(1, len(a)):
+        total += a[k] * b[k]
+    return total
+
+
 def _few_states(h: Array, x: Array, tokens: Array, W_xh: Array, W_hh: Array, b_h: Array, activation: int) -> None:
     """`_states` for very few rows and steps, as a stream has them: packing would cost more than it saves."""
-    D, H = W_xh.shape[1], W_hh.shape[0]
     for t in range(h.shape[0] - 1):
         for n in range(h.shape[1]):
-            for j in range(H):
-                a = b_h[j]
-                if tokens.size:
-                    a += W_xh[j, tokens[t, n]]
-                else:
-                    for k in range(D):
-                        a += W_xh[j, k] * x[t, n, k]
-                for k in range(H):
-                    a += W_hh[j, k] * h[t, n, k]
+            for j in range(h.shape[2]):
+                a = b_h[j] + _dot(W_hh[j], h[t, n])
+                a += W_xh[j, tokens[t, n]] if tokens.size else _dot(W_xh[j], x[t, n])
                 h[t + 1, n, j] = tanh(a) if activation == TANH else a * 0 if a <= 0 else a
 
 
@@ -1005,10 +1026,7 @@ def _few_outputs(y: Array, h: Array, W: Array, b: Array) -> None:
     for t in range(h.shape[0]):
         for n in range(h.shape[1]):
             for j in range(W.shape[0]):
-                a = b[j]
-                for k in range(W.shape[1]):
-                    a += W[j, k] * h[t, n, k]
-                y[t, n, j] = a
+                y[t, n, j] = b[j] + _dot(W[j], h[t, n])
 
 
 def _through_time(
@@ -1179,9 +1197,9 @@ def _adam(g: Array, m: Array, v: Array, beta1: float, beta2: float, rate: float,
 addresses = Kernel(_addresses, **STRICT)
 scatter = Kernel(_scatter, **STRICT)
 states = Kernel(_states, **STRICT)
-few_states = Kernel(_few_states, **OPTIONS)
+few_states = Kernel(_few_states, **STRICT)
 outputs = Kernel(_outputs, **STRICT)
-few_outputs = Kernel(_few_outputs, **OPTIONS)
+few_outputs = Kernel(_few_outputs, **STRICT)
 through_time = Kernel(_through_time, **STRICT)
 gradients = Kernel(_gradients, **STRICT)
 mse_sum = Kernel(_mse, **OPTIONS)
@@ -1317,7 +1335,7 @@ def rnn_backward(
     here = room()
     dense = x.ndim == 3
     if out is None:
-        out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
+        out = {symbol: np.empty(params[symbol].shape, dtype) for symbol in ("W_xh", "W_hh", "b_h")}
     carried = np.empty((N, H), dtype)
     norms = np.zeros((1 if dtype.itemsize == 4 else 2, T, N))
     flushed = np.zeros(T, dtype=int)
@@ -1386,7 +1404,7 @@ def linear_backward(
     kind = of_dtype(dtype)
     here = room()
     if out is None:
-        out = {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()}
+        out = {symbol: np.empty(params[symbol].shape, dtype) for symbol in ("W_hy", "b_y")}
     dh = here.empty(h.shape, dtype) if inputs else None
     work = here.empty(for_gradients(kind, O, H, 0), dtype)
     given = dy.reshape(-1, O), h, kind.none3

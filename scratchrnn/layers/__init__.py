@@ -22,7 +22,7 @@ flow and its trace have a tuple `cells` with one entry for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -66,13 +66,13 @@ class RecurrentLayer(Layer, Protocol):
 
 
 def sized(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers, where one goes by the size of its neighbour with that size: of the one before, else the one after."""
-    known = [getattr(layer, "size", 0) is not None for layer in layers]
-    if all(known) or not any(known):
+    """The layers; one that goes by its neighbour gets its size from the one before, at the bottom from the next."""
+    waiting = [getattr(layer, "size", "its own") is None for layer in layers]
+    if all(waiting):
         return tuple(layers)
-    result: list[Any] = list(layers)
-    first = known.index(True)
-    for i in [*range(first + 1, len(result)), *reversed(range(first))]:
-        if not known[i]:
-            result[i] = result[i].sized(result[i - 1].output_size if i > first else result[i + 1].input_size)
+    size = layers[waiting.index(False)].input_size
+    result: list[Any] = []
+    for layer, waits in zip(layers, waiting, strict=True):
+        result.append(cast(Any, layer).sized(size) if waits else layer)
+        size = result[-1].output_size
     return tuple(result)

@@ -55,7 +55,7 @@ def tangent(
 def draw(rng: np.random.Generator, shape: Shape, p: float, dtype: Any) -> np.ndarray:
     """The factors: 0 with probability p, else 1 / (1 − p). The same ones in float32 and float64, from the same rng."""
     stays = rng.random(shape, dtype=np.float32) >= p
-    return stays.astype(dtype) / (1 - p)
+    return np.multiply(stays, 1 / (1 - p), dtype=dtype)
 
 
 @dataclass(frozen=True)

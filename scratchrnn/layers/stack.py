@@ -219,7 +219,7 @@ class RNN:
     The model's parameters are W_xh (H, D), W_hh (H, H), b_h (H,); further cells add "_reverse", "_l1", "_l1_reverse", …
     to these names. Input (N, T, D), output h (N, T, H). The state is (N, H), but (num_layers · directions, N, H), as in
     PyTorch, where there is more than one cell. Raises ValueError or TypeError that says what was expected.
-    Source: chapter, 循环神经网络(RNN); Schuster and Paliwal 1997 for both directions.
+    Source: chapter, 循环神经网络(RNN) and 双向RNN(Bi-RNN); Schuster and Paliwal 1997 for both directions.
 
     >>> list(RNN(3, 4, bidirectional=True).shapes())
     ['W_xh', 'W_hh', 'b_h', 'W_xh_reverse', 'W_hh_reverse', 'b_h_reverse']
