@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick slow lint mutants shapes torch bench record clean
+.PHONY: help demo test quick slow lint mutants shapes torch tasks bench record clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ shapes: .venv/installed-test  ## the Numba kernels against the text on 6,000 ran
 	SCRATCHRNN_SHAPES=3000 $(BIN)/python -m pytest -q tests/test_shapes.py
 
 torch: .venv/installed-torch  ## also install PyTorch, which the tests then compare with
+
+tasks: .venv/installed-tasks  ## train a network on every task, three seeds each, and print the table of scores (5 minutes)
+	$(BIN)/scratchrnn tasks
 
 bench: .venv/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (10 minutes), to bench-output/
 	$(BIN)/scratchrnn bench

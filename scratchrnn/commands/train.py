@@ -1,4 +1,4 @@
-"""`scratchrnn train`: the sine or a text, at settings of one's own."""
+"""`scratchrnn train`: the sine or a text at settings of one's own, or one of the other tasks at its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from ..checkpoint import save
 from ..sampling import sample
 from ..tasks import characters, sine
+from ..tasks.table import TASKS, bar
+from ..tasks.task import Trained as TaskTrained
 from ..training import NonFiniteError
 from . import options, output
 
@@ -31,13 +33,22 @@ examples:
   scratchrnn train text --file book.txt --hidden-size 256 --epochs 20 --seconds 600
   scratchrnn sample --prompt "Once upon a time"
 """
-Trained = TypeVar("Trained", sine.Trained, characters.Trained)
+TASK_EPILOG = """\
+Trains at the settings that reach the bar; scratchrnn/tasks/{file}.py says what they are, and where the data is from.
+
+examples:
+  scratchrnn train {name}
+  scratchrnn train {name} --seed 1 --epochs {epochs}
+"""
+Trained = TypeVar("Trained", sine.Trained, characters.Trained, TaskTrained)
 
 
 def add(commands: Any) -> None:
-    """Its two tasks and their options."""
+    """Its tasks and their options."""
     parser = commands.add_parser(
-        "train", help="train on the sine wave or on a text", description="Train on a task; each has its own --help."
+        "train",
+        help="train on the sine wave, a text or another task",
+        description="Train on a task; each has its own --help.",
     )
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", dest="task", required=True)
 
@@ -58,10 +69,25 @@ def add(commands: Any) -> None:
     options.add_training(text, hidden=128, epochs=None, clip=5.0, epochs_help=enough)
     options.add_machine(text, dtype="float32")
 
+    for name, task in TASKS.items():
+        file = getattr(task.train, "func", task.train).__module__.rpartition(".")[2]
+        epilog = TASK_EPILOG.format(file=file, name=name, epochs=max(1, task.epochs // 2))
+        parser = options.command(tasks, name, run_task, f"{task.kind}: {task.about}", epilog=epilog)
+        options.add_out(parser, f"{name}-output")
+        options.add_quiet(parser)
+        parser.add_argument(
+            "--epochs", type=options.count, default=task.epochs, metavar="N", help="passes over the data"
+        )
+        help = "of the initial weights, the shuffling, and data that is drawn"
+        parser.add_argument("--seed", type=options.seed, default=0, metavar="N", help=help)
+        parser.set_defaults(clip_norm=None)
+        options.add_machine(parser, dtype="float32")
+
 
 def run_sine(arguments: Namespace) -> int:
     """Train on the sine; write the model and three pictures."""
-    result, rows = _train(sine.train, arguments, "mean squared error", window=arguments.window)
+    settings = options.training(arguments) | {"window": arguments.window}
+    result, rows = _train(sine.train, arguments, "mean squared error", settings)
     if result.history.updates:
         rows.append(("test MSE", f"{result.test_mse:.2e}"))
         output.print_table(rows)
@@ -72,7 +98,9 @@ def run_sine(arguments: Namespace) -> int:
 def run_text(arguments: Namespace) -> int:
     """Train on a text; write the model and two pictures, print a sample."""
     given = {"file": arguments.file, "seq_length": arguments.seq_length, "seconds": arguments.seconds}
-    result, rows = _train(characters.train, arguments, "cross-entropy (nats per character)", **given)
+    result, rows = _train(
+        characters.train, arguments, "cross-entropy (nats per character)", options.training(arguments) | given
+    )
     history, vocabulary, out = result.history, result.vocabulary, arguments.out
     if history.updates:
         size, V = len(result.data.train), len(vocabulary)
@@ -94,11 +122,31 @@ def run_text(arguments: Namespace) -> int:
     return 130 if history.interrupted else 0
 
 
+def run_task(arguments: Namespace) -> int:
+    """Train on one of the tasks; write its models and two pictures, print scores and a few answers."""
+    task, out = TASKS[arguments.task], arguments.out
+    names = ("epochs", "seed", "backend", "dtype")
+    settings = {name: getattr(arguments, name) for name in names} | {"progress": not arguments.quiet}
+    result, rows = _train(task.train, arguments, "loss", settings)
+    rows.append((task.metric, f"{result.score:.4g} (bar for the median over seeds: {bar(task)})"))
+    rows += [(what, f"{value:.4g}") for what, value in result.beside.items()]
+    output.print_table(rows)
+    if result.examples:
+        print()
+        output.print_table(result.examples)
+    files = output.history_pictures(result.history, out, loss="loss")
+    history = result.history if len(result.models) == 1 else None
+    for name, model in result.models.items():
+        save(model, out / f"{name}.npz", history=history, extra={"task": arguments.task, **result.extra})
+        files[f"{name}.npz"] = "the trained model, for scratchrnn.load"
+    output.print_files(out, files)
+    return 130 if result.history.interrupted else 0
+
+
 def _train(
-    train: Callable[..., Trained], arguments: Namespace, loss: str, **given: Any
+    train: Callable[..., Trained], arguments: Namespace, loss: str, settings: dict[str, Any]
 ) -> tuple[Trained, list[tuple[str, str]]]:
     """Train, and say how it went. Where numbers stop being finite the pictures of the way there are written first."""
-    settings = options.training(arguments) | given
     output.prepare(arguments.out)
     options.use_threads(arguments)
     start = time.perf_counter()

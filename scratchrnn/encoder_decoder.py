@@ -1,0 +1,228 @@
+"""One sequence to another (异步多对多): an encoder reads one, a decoder writes the other from its last state.
+
+    h^enc_T = encoder(x_0 … x_{T−1})          h^dec_0 = h^enc_T          y_t = decoder(h^dec_t, ŷ_{t−1})
+
+Both are SequenceModels. The decoder reads the symbol before the one that it is to write: in training the true one
+(teacher forcing), on its own the one that it just wrote; before the first stands a symbol that nothing else stands for.
+All that passes between the two is a state, so going back ∂L/∂h0 of the decoder is where the encoder's backward pass
+begins. Source: Sutskever, Vinyals and Le 2014.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import passes
+from .backends.arrays import Array, namespace, to_numpy
+from .checks import integer
+from .gradients.flow import Flow, LayerFlow
+from .model import LossAndGrads, Outputs, SequenceModel
+from .parameters import Parameters
+from .passes import Batch, States
+
+
+class EncoderDecoder:
+    """An encoder and a decoder, trained as one by `fit`.
+
+    Parameters
+    ----------
+    encoder : a SequenceModel; its outputs are not used, its last states are.
+    decoder : a SequenceModel under "cross_entropy" with V outputs and V + 1 input symbols: those that it writes, and V,
+        which stands before the first. Its states have the shapes of the encoder's.
+    length : symbols that it writes.
+
+    `params` holds the parameters of both, "encoder.…" and "decoder.…", in one vector of which the two models' own are
+    views. Raises ValueError where the two do not fit together.
+
+    >>> from scratchrnn import RNN, Linear
+    >>> encoder = SequenceModel([RNN(5, 8)], backend="numpy")
+    >>> decoder = SequenceModel([RNN(4, 8), Linear(8, 3)], loss="cross_entropy", backend="numpy")
+    >>> EncoderDecoder(encoder, decoder, length=6).write(np.array([[0, 4, 2, 1]])).shape
+    (1, 6)
+    """
+
+    def __init__(self, encoder: SequenceModel, decoder: SequenceModel, length: int) -> None:
+        self.encoder, self.decoder, self.length = encoder, decoder, integer("length", length)
+        self._check_parts()
+        self._join()
+
+    def __call__(self, x: Any) -> Array:
+        """Outputs of every step as it writes: x (N, T, D), or integer tokens (N, T), → y (N, length, V)."""
+        return self.forward(x).y
+
+    def forward(self, x: Any, h0: Any = None, lengths: Any = None) -> Outputs:
+        """Read x, with `lengths` where its rows are padded, then write step by step, each time the likeliest symbol.
+
+        Returns `y` (N, length, V) and the decoder's states: `h` (N, length, H) and `h_last`.
+        """
+        state = self.encoder.forward(x, h0, lengths).h_last
+        symbols = np.full((len(x), 1), self.decoder.output_size)
+        y, h = [], []
+        for _ in range(self.length):
+            out = self.decoder.forward(symbols, state)
+            state, symbols = out.h_last, to_numpy(out.y).argmax(axis=2)
+            y.append(out.y)
+            h.append(out.h)
+        xp = namespace(y[0])
+        return Outputs(xp.concatenate(y, axis=1), xp.concatenate(h, axis=1), state)
+
+    def write(self, x: Any, lengths: Any = None) -> np.ndarray:
+        """The sequences that it makes of x: integer symbols (N, length)."""
+        return to_numpy(self.forward(x, None, lengths).y).argmax(axis=2)
+
+    def loss(self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
+        """The loss alone, as `loss_and_grads` computes it."""
+        state = self.encoder.forward(x, h0, lengths).h_last
+        return self.decoder.loss(self.shifted(target), target, state, steps)
+
+    def loss_and_grads(
+        self,
+        x: Any,
+        target: Any,
+        h0: Any = None,
+        steps: Any = "all",
+        lengths: Any = None,
+        rng: np.random.Generator | None = None,
+    ) -> LossAndGrads:
+        """The loss of the decoder under teacher forcing, and its gradients through decoder and encoder.
+
+        Parameters
+        ----------
+        x, h0, lengths : what the encoder reads, as `SequenceModel.loss_and_grads`.
+        target : integers (N, length): what the decoder is to write, and reads a step later.
+        steps : which steps of the target count, as there.
+        rng : source of randomness for layers that have any in training; None is evaluation.
+
+        Returns what `SequenceModel.loss_and_grads` does; `flow` runs over the T steps of x and then over those of the
+        target.
+        """
+        encoder = self.encoder
+        source, states, inside, counted = encoder._check_inputs(x, h0, lengths)
+        batch = Batch(source, states, inside, source, counted, source.shape[1])
+        read = _read(encoder, batch, rng)
+        first = encoder._unpack_states(read.h_last)
+        written = self.decoder.loss_and_grads(self.shifted(target), target, first, steps, rng=rng)
+        grads = self.params.like(namespace(self.params.vector).empty_like(self.params.vector))
+        encoder_grads = encoder.params.like(grads.vector[: encoder.params.vector.size])
+        grads_h0, flow = _from_last_state(encoder, read, self.decoder._pack_states(written.grads_h0), encoder_grads)
+        grads.vector[encoder.params.vector.size :] = written.grads.vector
+        flow = Flow(
+            tuple(_in_a_row(*both) for both in zip(flow.layers, written.flow.layers, strict=True)),
+            written.flow.directions,
+        )
+        return LossAndGrads(written.loss, grads, encoder._unpack_states(grads_h0), None, written.h_last, flow)
+
+    def shifted(self, target: Any) -> np.ndarray:
+        """What the decoder reads while it is taught to write `target` (N, length): the symbol before each."""
+        target = to_numpy(target)
+        if target.ndim != 2 or target.shape[1] != self.length:
+            raise ValueError(f"expected a target of shape (N, {self.length}), got {target.shape}")
+        return np.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=self.decoder.output_size)
+
+    def to(self, backend: str | None, dtype: Any = None) -> EncoderDecoder:
+        """Move the parameters, as `SequenceModel.to`."""
+        self.encoder.to(backend, dtype)
+        self.decoder.to(backend, dtype)
+        self._join()
+        return self
+
+    @property
+    def params(self) -> Parameters:
+        """Parameters of both, views of one vector. Assignment puts another such vector in place."""
+        return self._params
+
+    @params.setter
+    def params(self, params: Parameters) -> None:
+        size = self.encoder.params.vector.size
+        self._params = params
+        self.encoder.params = self.encoder.params.like(params.vector[:size])
+        self.decoder.params = self.decoder.params.like(params.vector[size:])
+
+    @property
+    def layers(self) -> tuple[Any, ...]:
+        """The encoder's, then the decoder's."""
+        return (*self.encoder.layers, *self.decoder.layers)
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that both compute on."""
+        return self.encoder.backend
+
+    @property
+    def dtype(self) -> np.dtype:
+        """dtype of the parameters."""
+        return self.encoder.dtype
+
+    @property
+    def _backend(self) -> Any:
+        return self.encoder._backend
+
+    def __repr__(self) -> str:
+        return f"EncoderDecoder that writes {self.length} symbols\nencoder: {self.encoder}\ndecoder: {self.decoder}"
+
+    def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
+        """What `fit` asks before it begins: x as the encoder takes it, the rest as the decoder does."""
+        source, states, inside, _ = self.encoder._check_inputs(x, h0, lengths)
+        batch = self.decoder._check_batch(self.shifted(target), target, None, steps, None)
+        return batch._replace(x=source, states=states, lengths=inside)
+
+    def _join(self) -> None:
+        parts = {"encoder.": self.encoder.params, "decoder.": self.decoder.params}
+        shapes = {prefix + name: shape for prefix, params in parts.items() for name, shape in params.shapes.items()}
+        vectors = [params.vector for params in parts.values()]
+        self.params = Parameters(shapes, namespace(vectors[0]).concatenate(vectors))
+
+    def _check_parts(self) -> None:
+        encoder, decoder = self.encoder, self.decoder
+        if (encoder.backend, encoder.dtype) != (decoder.backend, decoder.dtype):
+            raise ValueError(
+                f"the encoder is {encoder.dtype} on {encoder.backend}, the decoder {decoder.dtype} on {decoder.backend}"
+            )
+        if decoder.loss_name != "cross_entropy":
+            raise ValueError(f'a decoder writes symbols: its loss is "cross_entropy", not "{decoder.loss_name}"')
+        if decoder.input_size != decoder.output_size + 1:
+            raise ValueError(
+                f"the decoder writes {decoder.output_size} symbols, so it reads {decoder.output_size + 1}, one of them "
+                f"before the first; this one reads {decoder.input_size}"
+            )
+        shapes = [[layer.state_shape(1) for layer in model._recurrent()] for model in (encoder, decoder)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"states of one row are {shapes[0]} in the encoder, but {shapes[1]} in the decoder")
+
+
+def _read(model: SequenceModel, batch: Batch, rng: np.random.Generator | None) -> passes.Forward:
+    """Forward through a model, with what its layers draw at random where an rng is given."""
+    network, backend, params = model._network, model._backend, model.params
+    noise = None if rng is None else passes.draw(network, backend, batch, rng, model.dtype)
+    return passes.run(network, backend, params, batch.x, batch.states, batch.lengths, noise=noise)
+
+
+def _from_last_state(
+    model: SequenceModel, forward: passes.Forward, dstates: Any, grads: Parameters
+) -> tuple[States, Flow]:
+    """Backward through a model from ∂L/∂(its last states) alone. Fills grads; returns ∂L/∂h0 and the flow."""
+    network, backend = model._network, model._backend
+    rows = forward.y.shape[1]
+    dy = backend.xp.zeros_like(forward.y)
+    remaining, dstates0, flows = list(dstates), [], []
+    for i, layer in reversed(list(enumerate(network.layers))):
+        dstate = remaining.pop() if layer.recurrent else None
+        own, own_grads = network.own(i, model.params), network.own(i, grads)
+        dy, dstate, flow = backend.backward(
+            layer.backward, own, dy, forward.traces[i], dstate, own_grads, inputs=i > 0, **layer.options
+        )
+        if layer.recurrent:
+            dstates0.append(dstate)
+            cells = getattr(flow, "cells", (flow,))
+            flows += [LayerFlow(rows * cell.row_norms.T, cell.flushed) for cell in reversed(cells)]
+    return tuple(dstates0[::-1]), Flow(tuple(flows[::-1]), network.directions)
+
+
+def _in_a_row(first: LayerFlow, then: LayerFlow) -> LayerFlow:
+    """The flow of one layer after that of another, in time."""
+    xp = namespace(first.per_sample)
+    return LayerFlow(
+        xp.concatenate([first.per_sample, then.per_sample], axis=1), xp.concatenate([first.flushed, then.flushed])
+    )

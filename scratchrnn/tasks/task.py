@@ -1,0 +1,88 @@
+"""What the tasks of `scratchrnn train` and `make tasks` have in common: a description, a bar, and one training run.
+
+A task is measured on its test part after training, once. Settings were chosen on a validation part, or on nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..history import History
+from ..model import SequenceModel
+
+
+class Trained(NamedTuple):
+    """What a task's `train` returns."""
+
+    models: Mapping[str, SequenceModel]  # by the name of the file that may hold it
+    history: History  # of the last of them, where there are several
+    score: float  # on the test part, after the last update
+    beside: Mapping[str, float] = {}  # other scores to read it by: a ceiling, a baseline, the validation part
+    examples: tuple[tuple[str, str], ...] = ()  # what went in, and what the network made of it
+    extra: Mapping[str, Any] = {}  # what a file with the model should hold beside it
+
+
+class Task(NamedTuple):
+    """A task, its metric, and the range in which the median of its scores over seeds is to lie."""
+
+    kind: str  # one of the chapter's types
+    about: str
+    metric: str
+    bar: tuple[float, float]
+    train: Callable[..., Trained]  # train(*, epochs=…, seed=0, backend=None, dtype=…, progress=True)
+
+    @property
+    def epochs(self) -> int:
+        """Of the training run, where nothing else is said."""
+        return inspect.signature(self.train).parameters["epochs"].default
+
+    def reached(self, score: float) -> bool:
+        """Whether a score lies within the bar."""
+        return self.bar[0] <= score <= self.bar[1]
+
+
+def need(module: str, package: str) -> ModuleType:
+    """A module that brings data; raises ImportError that says how to get it where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise ImportError(
+            f"the data comes with the package {package}, which is not installed: pip install 'scratchrnn[tasks]'"
+        ) from None
+
+
+class Noisy:
+    """A batch source: rows of `x` (N, T, D) with fresh normal noise on every input, each time they are asked for.
+
+    The noise takes the place of the training sequences that there are not: no update sees the same input twice.
+    """
+
+    def __init__(self, x: np.ndarray, target: np.ndarray, std: float, seed: int) -> None:
+        self.x, self.target, self.std = x, target, std
+        self._rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def gather(self, rows: np.ndarray) -> tuple[Any, Any]:
+        """The rows with these numbers and their targets."""
+        x = self.x[rows]
+        return x + self.std * self._rng.standard_normal(x.shape, dtype=np.float32), self.target[rows]
+
+
+def split(count: int, *sizes: int, seed: int = 0) -> list[np.ndarray]:
+    """The numbers 0 … count − 1 shuffled and cut: first what is left to train on, then a part of each size.
+
+    >>> [len(part) for part in split(10, 2, 3)]
+    [5, 2, 3]
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    return np.split(order, np.cumsum([count - sum(sizes), *sizes])[:-1])
