@@ -48,6 +48,11 @@ TARGETS += [
 # Changes that change nothing: (file, change) and why.
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("scratchrnn/layers/rnn.py", "W_hh.shape[0] → W_hh.shape[1]"): "W_hh is square",
+    ("scratchrnn/layers/initial.py", "shape[0] → shape[1]"): "W_hh is square",
+    (
+        "scratchrnn/layers/initial.py",
+        "Q * np.sign(np.diag(R)) → Q / np.sign(np.diag(R))",
+    ): "times a sign is divided by it",
     ("scratchrnn/losses.py", "xp.exp(z).sum(axis=-1) → xp.exp(z).sum(axis=(1))"): "z has two axes",
     ("scratchrnn/encoder_decoder.py", "i > 0 → i >= 0"): "∂L/∂x of the encoder, which nobody reads",
     (
