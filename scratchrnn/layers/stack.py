@@ -102,8 +102,8 @@ def backward(
 ) -> tuple[Array | None, Array, dict[str, Array], Flow]:
     """From the top level down: ∂L/∂y of a level is split into its sides, and their ∂L/∂x are added up.
 
-    dy (T, N, R·H) and dstate (L·R, N, H) as for a single recurrence; `out` is for a recurrence that fills it. Returns dx (None for integer x or inputs=False),
-    ∂L/∂h0 (L·R, N, H), the gradients by name, and the flow of every cell.
+    dy (T, N, R·H) and dstate (L·R, N, H) as for a single recurrence; `out` is for a recurrence that fills it. Returns
+    dx (None for integer x or inputs=False), ∂L/∂h0 (L·R, N, H), the gradients by name, and the flow of every cell.
     """
     cells, noise, lengths = trace
     xp = namespace(dy)
