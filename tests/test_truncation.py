@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import STEPS, D, H, O, difference, make_batch, make_model
+from helpers import STEPS, D, H, InBlocks, O, difference, make_batch, make_model
 
 import scratchrnn as sr
 from scratchrnn import minibatches, training
@@ -180,6 +180,24 @@ def test_a_source_is_cut_like_arrays() -> None:
     longer = np.concatenate([given["target"], given["target"]], axis=1)
     with pytest.raises(ValueError, match=r"must have the same \(N, T\); .* \(2, 8, 3\) .* \(2, 16, 5\)"):
         sr.fit(model, Source(given["x"], longer), **options)
+
+
+def test_the_state_goes_on_in_blocks_of_rows_too() -> None:
+    runs = []
+    for blocks in (False, True):
+        model, given = data("stack")
+        given["batch_size"] = ROWS
+        if blocks:
+            model._backend = InBlocks()
+        validation = (given["x"][::-1], given["target"][::-1])
+        runs.append(sr.fit(model, **given, epochs=2, truncate=K, stateful=True, validation=validation))
+        rows = Rows(model, *validation, "all", None)
+        (batch,) = rows.in_order(ROWS)
+        loss, h_last = model._loss_and_last(**batch.arguments)
+        assert loss == model.loss(*validation)
+        assert difference(h_last[0], model.forward(validation[0]).h_last[0]) < 1e-14
+    assert runs[1].loss == pytest.approx(runs[0].loss, rel=1e-12)
+    assert runs[1].val_loss == pytest.approx(runs[0].val_loss, rel=1e-12)
 
 
 def test_resume_goes_on_as_if_it_had_never_stopped() -> None:
