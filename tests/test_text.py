@@ -333,7 +333,7 @@ def test_a_generator_goes_on_where_it_was() -> None:
     assert first == sample(model, LETTERS, "a", 40, seed=2) != second
 
 
-@pytest.mark.parametrize("temperature", [1e-3, 1e-300, 5e-324, 0, 0.0])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-300, 5e-324, 0, 0.0, np.float32(0), np.int64(0)])
 def test_a_low_temperature_takes_the_likeliest(temperature: float) -> None:
     model, ids = make_model(), LETTERS.encode("cab").tolist()
     for _ in range(40):
