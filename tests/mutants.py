@@ -41,7 +41,10 @@ TARGETS += [
     ("scratchrnn/layers/initial.py", ["tests/test_initial.py"]),
     ("scratchrnn/losses.py", ["tests/test_losses.py", "tests/test_model.py"]),
     ("scratchrnn/encoder_decoder.py", ["tests/test_encoder_decoder.py"]),
-    ("scratchrnn/checks.py", ["tests/test_clip.py", "tests/test_door.py", "tests/test_dropout.py"]),
+    (
+        "scratchrnn/checks.py",
+        ["tests/test_clip.py", "tests/test_door.py", "tests/test_dropout.py", "tests/test_text.py"],
+    ),
     ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
 ]
 
