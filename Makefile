@@ -1,80 +1,91 @@
-# Each target sets up .venv by itself, on a machine with only Python 3.10+ and pip, and only when setup.cfg or
+# Each target sets up its environment by itself, on a machine with only Python 3.10+ and pip, and only when setup.cfg or
 # pyproject.toml is newer than what is there.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick slow lint mutants shapes torch tasks bench record clean
+.PHONY: help demo test quick slow lint mutants shapes torch tasks test-tasks run-tasks run-test-tasks bench record clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: .venv/installed  ## train on the chapter's sine, check the gradients, write pictures to demo-output/
+demo: $(VENV)/installed  ## train on the chapter's sine, check the gradients, write pictures to demo-output/
 	$(BIN)/scratchrnn demo
 
-test: .venv/installed-test  ## every test (PyTorch comparisons only where torch is: make torch)
+test: $(VENV)/installed-test  ## every test (PyTorch comparisons only where torch is: make torch)
 	$(BIN)/python -m pytest
 
-quick: .venv/installed-test  ## the tests that take less than two minutes together
+quick: $(VENV)/installed-test  ## the tests that take less than two minutes together
 	$(BIN)/python -m pytest -m "not slow"
 
-slow: .venv/installed-test  ## the other tests, with the figures they print
+slow: $(VENV)/installed-test  ## the other tests, with the figures they print
 	$(BIN)/python -m pytest -m slow -s
 
-lint: .venv/installed-test  ## ruff and mypy
+lint: $(VENV)/installed-test  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-mutants: .venv/installed-test  ## change the mathematics one token at a time; every change must fail a test
+mutants: $(VENV)/installed-test  ## change the mathematics one token at a time; every change must fail a test
 	$(BIN)/python tests/mutants.py
 
-shapes: .venv/installed-test  ## the Numba kernels against the text on 6,000 random shapes (one minute)
+shapes: $(VENV)/installed-test  ## the Numba kernels against the text on 6,000 random shapes (one minute)
 	SCRATCHRNN_SHAPES=3000 $(BIN)/python -m pytest -q tests/test_shapes.py
 
-torch: .venv/installed-torch  ## also install PyTorch, which the tests then compare with
+torch: $(VENV)/installed-torch  ## also install PyTorch, which the tests then compare with
 
-tasks: .venv/installed-tasks  ## train a network on every task, three seeds each, and print the table of scores (5 minutes)
+# The packages that bring the tasks' data hold numba and numpy back, so they have an environment of their own.
+tasks:  ## train a network on every task, three seeds each, and print the table of scores (5 minutes)
+	@$(MAKE) --no-print-directory VENV=.venv-tasks run-tasks
+
+test-tasks:  ## the tests of the tasks, with the packages that bring their data
+	@$(MAKE) --no-print-directory VENV=.venv-tasks run-test-tasks
+
+run-tasks: $(VENV)/installed-tasks
 	$(BIN)/scratchrnn tasks
 
-bench: .venv/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (10 minutes), to bench-output/
+run-test-tasks: $(VENV)/installed-tasks $(VENV)/installed-test
+	SCRATCHRNN_REQUIRE_TASKS=1 $(BIN)/python -m pytest -m "not slow" tests/test_tasks.py
+
+bench: $(VENV)/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (10 minutes), to bench-output/
 	$(BIN)/scratchrnn bench
 
-record: .venv/installed-bench  ## the same into benchmarks/results/ and README's table (on a machine that does nothing else)
+record: $(VENV)/installed-bench  ## the same into benchmarks/results/ and README's table (on a machine that does nothing else)
 	$(BIN)/scratchrnn bench --out benchmarks/results
 	$(BIN)/python -m benchmarks.readme_table
 
-clean:  ## remove .venv, caches and what the demo wrote
-	rm -rf .venv build *-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove the environments, caches and what the demo wrote
+	rm -rf .venv .venv-tasks build *-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find scratchrnn tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian's python3 may lack ensurepip, which a venv needs to get a pip of its own. The pip outside can serve instead.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("scratchrnn needs Python 3.10 or newer: make PYTHON=..." if sys.version_info < (3, 10) else 0)'
-	@echo "creating .venv"
-	@$(PYTHON) -m venv .venv >/dev/null || $(PYTHON) -m venv --clear --without-pip .venv
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV) >/dev/null || $(PYTHON) -m venv --clear --without-pip $(VENV)
 
 pip = if $(BIN)/python -m pip --version >/dev/null 2>&1; then pip="$(BIN)/python -m pip"; \
 	else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; $$pip install --quiet
 
 # installed: the library; installed-EXTRA: the library with that extra of setup.cfg.
-.venv/installed: setup.cfg pyproject.toml | $(BIN)/python
+$(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "installing scratchrnn"
 	@$(pip) -e .
 	@touch $@
 
-.venv/installed-%: setup.cfg pyproject.toml | $(BIN)/python
+$(VENV)/installed-%: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "installing scratchrnn[$*]"
 	@$(pip) -e '.[$*]'
-	@touch .venv/installed $@
+	@touch $(VENV)/installed $@
 
 # First the small build of PyTorch, so that the extra finds one there.
-.venv/installed-bench: | .venv/installed-torch
+$(VENV)/installed-bench: | $(VENV)/installed-torch
 
 # The pinned release is a small CPU build on some machines; elsewhere, whatever release this Python can have.
-.venv/installed-torch: | $(BIN)/python
+$(VENV)/installed-torch: | $(BIN)/python
 	@echo "installing $(TORCH)"
 	@$(pip) '$(TORCH)' || $$pip install --quiet torch
 	@touch $@

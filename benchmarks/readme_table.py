@@ -80,7 +80,8 @@ def whole_processes(process: dict[str, Any]) -> str:
 def sizes(name: str) -> str:
     """Sizes of a workload, as in its table row."""
     w = WORKLOADS[name]
-    text = f"N {w.N}, T {w.T}, D {w.D}, H {w.H}, O {w.O}"
+    steps = w.T if w.shortest is None else f"{w.shortest}–{w.T}"
+    text = f"N {w.N}, T {steps}, D {w.D}, H {w.H}, O {w.O}"
     return f"{text}, {w.layers} layers" if w.layers > 1 else text
 
 

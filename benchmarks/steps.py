@@ -151,7 +151,7 @@ def table(result: dict[str, Any]) -> str:
     for threads in sorted({run["threads"] for run in result["runs"]}):
         for mode, title in MODES.items():
             lines.append(f"\n{title}, {threads} thread{'s' if threads > 1 else ''}: median ms")
-            lines.append(f"  {'':<16}" + "".join(f"{n:>12}" for n in names) + f"{'best peer':>12}{'of peak':>9}")
+            lines.append(f"  {'':<22}" + "".join(f"{n:>12}" for n in names) + f"{'best peer':>12}{'of peak':>9}")
             for run in result["runs"]:
                 if (run["threads"], run["mode"]) != (threads, mode):
                     continue
@@ -160,5 +160,5 @@ def table(result: dict[str, Any]) -> str:
                 peer, ours = best_peer(times), times[OURS]["median"]
                 ratio = f"{times[peer]['median'] / ours:.2f} ×" if peer else "–"
                 share = f"{run['flops'] / ours / run['peak']:.0%}"
-                lines.append(f"  {run['workload']:<8}{run['dtype']:<8}{cells}{ratio:>12}{share:>9}")
+                lines.append(f"  {run['workload']:<14}{run['dtype']:<8}{cells}{ratio:>12}{share:>9}")
     return "\n".join(lines)

@@ -26,6 +26,15 @@ def above_zero(name: str, value: Any, infinity: bool = False) -> float:
     return float(value)
 
 
+def not_negative(name: str, value: Any) -> float:
+    """The value as a float; TypeError unless it is a number, ValueError unless at least 0 and finite."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number of at least 0, got {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be at least 0 and finite, got {value}")
+    return float(value)
+
+
 def probability(name: str, value: Any) -> float:
     """The value as a float; TypeError unless it is a number, ValueError unless in [0, 1)."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):

@@ -1,8 +1,9 @@
-"""Minibatches of the data that `fit` trains on or validates with."""
+"""Minibatches of the data that `fit` trains on or validates with, and the pieces in time that they are cut into."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -32,19 +33,71 @@ class Minibatch(NamedTuple):
     steps: Any
     lengths: Any
     counted: int  # entries that count
+    h0: Any = None  # the state before the first step; None is zeros
+    kept: Any = None  # in a piece: which rows of the piece before go on, None for all
 
     @property
     def arguments(self) -> dict[str, Any]:
         """For `model.loss_and_grads` and `model.loss`."""
-        lengths = {} if self.lengths is None else {"lengths": self.lengths}
-        return {"x": self.x, "target": self.target, "steps": self.steps, **lengths}
+        given = {"h0": self.h0, "lengths": self.lengths}
+        return {
+            "x": self.x,
+            "target": self.target,
+            "steps": self.steps,
+            **{name: value for name, value in given.items() if value is not None},
+        }
+
+    def pieces(self, K: int | None) -> Iterator[Minibatch]:
+        """Pieces of K steps, the last one what is left: x[:, i·K : (i + 1)·K] and everything that belongs to it.
+
+        A row whose length is over takes no part in later pieces. None, or K ≥ T, leaves the minibatch as it is.
+        """
+        batch, T = self, self.x.shape[1]
+        if K is None or K >= T:
+            yield self
+            return
+        if tuple(self.target.shape[:2]) != tuple(self.x.shape[:2]):
+            raise ValueError(
+                f"truncate={K} cuts x and target side by side, so both must have the same (N, T); "
+                f"got x of shape {self.x.shape} and target of shape {self.target.shape}"
+            )
+        for start in range(0, T, K):
+            kept = None
+            if batch.lengths is not None and (batch.lengths <= start).any():
+                kept = np.flatnonzero(batch.lengths > start)
+                if not len(kept):
+                    return
+                batch = batch._only(kept)
+            yield batch._between(start, min(start + K, T))._replace(kept=kept)
+
+    def after(self, state: Any) -> Minibatch:
+        """This piece begun from the last state of the piece before."""
+
+        def going_on(state: Any) -> Any:
+            return state if self.kept is None else state[..., namespace(state).asarray(self.kept), :]
+
+        return self._replace(h0=tuple(map(going_on, state)) if isinstance(state, tuple) else going_on(state))
+
+    def _between(self, start: int, stop: int) -> Minibatch:
+        x, steps = self.x[:, start:stop], self.steps
+        steps = steps if isinstance(steps, str) else steps[..., start:stop]
+        lengths = None if self.lengths is None else np.minimum(self.lengths - start, stop - start)
+        counts = np.broadcast_to(True if isinstance(steps, str) else steps, x.shape[:2])
+        if lengths is not None:
+            counts = counts & (np.arange(stop - start) < lengths[:, None])
+        return Minibatch(x, self.target[:, start:stop], steps, lengths, int(counts.sum()))
+
+    def _only(self, rows: np.ndarray) -> Minibatch:
+        at = namespace(self.x).asarray(rows)
+        steps = self.steps if isinstance(self.steps, str) or self.steps.ndim == 1 else self.steps[rows]
+        return self._replace(x=self.x[at], target=self.target[at], steps=steps, lengths=self.lengths[rows])
 
 
 class Rows:
     """Arrays, checked once and gathered row by row, or a source that is asked for each minibatch."""
 
     def __init__(self, model: SequenceModel, x: Any, target: Any, steps: Any, lengths: Any) -> None:
-        self._steps = steps if isinstance(steps, str) else to_numpy(steps)
+        self.steps = steps if isinstance(steps, str) else to_numpy(steps)
         self._source: BatchSource | None = x if hasattr(x, "gather") else None
         if self._source is not None:
             if target is not None or lengths is not None:
@@ -58,7 +111,12 @@ class Rows:
         whole = model._check_batch(x, target, None, steps, lengths)
         self._length = N = whole.batch_rows
         self._backend = backend = model._backend
-        self._x = backend.xp.ascontiguousarray(whole.x)  # (T, N, …)
+        x = (
+            whole.x
+            if whole.x.ndim == 3
+            else whole.x.astype(np.min_scalar_type(model.layers[0].input_size - 1), copy=False)
+        )
+        self._x = backend.xp.ascontiguousarray(x)  # (T, N, …)
         self._target = backend.asarray(as_array("target", target))
         self._lengths = None if lengths is None else to_numpy(as_array("lengths", lengths))
         mask = whole.counted.mask
@@ -68,6 +126,14 @@ class Rows:
 
     def __len__(self) -> int:
         return self._length
+
+    def updates(self, batch_size: int, truncate: int | None) -> int:
+        """Updates of an epoch, where something counts in every piece."""
+        pieces = 1
+        if truncate is not None:
+            x = self._x.swapaxes(0, 1) if self._source is None else self._source.gather(np.arange(1))[0]
+            pieces = math.ceil(x.shape[1] / truncate)
+        return math.ceil(self._length / batch_size) * pieces
 
     def shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Minibatch]:
         """One epoch: every row once, in a random order. Minibatches in which nothing counts are passed over."""
@@ -87,8 +153,8 @@ class Rows:
         if self._source is not None:
             x, target = self._source.gather(rows)
             N, T = x.shape[:2]
-            return Minibatch(x, target, self._steps, None, counted_steps(self._steps, T, N, None).total)
-        steps = self._steps if isinstance(self._steps, str) or self._steps.ndim == 1 else self._steps[rows]
+            return Minibatch(x, target, self.steps, None, counted_steps(self.steps, T, N, None).total)
+        steps = self.steps if isinstance(self.steps, str) or self.steps.ndim == 1 else self.steps[rows]
         lengths = None if self._lengths is None else self._lengths[rows]
         count = len(rows) * self._count_per_row if self._counts is None else int(self._counts[rows].sum())
         x = self._take("x", self._x, rows, axis=1).swapaxes(0, 1)
@@ -122,12 +188,58 @@ def validation_rows(model: SequenceModel, validation: Any, steps: Any) -> Rows:
     return Rows(model, x, target, steps, None)
 
 
-def mean_loss(model: SequenceModel, data: Rows) -> float:
-    """Loss over all rows, a bounded number of them at a time."""
+def losses(
+    batch: Minibatch, truncate: int | None, stateful: bool, run: Callable[[Minibatch], tuple[float, Any]]
+) -> Iterator[tuple[float, int]]:
+    """Loss and number of counted entries of every piece of a minibatch, in the order of time.
+
+    run : takes a piece to its loss and its last state. With `stateful` that is where the next piece begins, and pieces
+        in which nothing counts are run too, for their last state alone; otherwise every piece begins from zeros.
+    """
+    state = None
+    for piece in batch.pieces(truncate):
+        if state is not None:
+            piece = piece.after(state)
+        if piece.counted or stateful:
+            loss, last = run(piece)
+            state = last if stateful else None
+        if piece.counted:
+            yield loss, piece.counted
+
+
+def mean_loss(model: SequenceModel, data: Rows, truncate: int | None = None, stateful: bool = False) -> float:
+    """Loss over all rows, a bounded number of rows and steps at a time.
+
+    With `truncate` in pieces of so many steps, each from a zero state; with `stateful` the state goes on from the first
+    step to the last, and pieces are as long as the bound allows, since where they end changes nothing then. NaN where a
+    state that is carried on is not finite.
+    """
     T = next(data.in_order(1)).x.shape[1]
     widest = max(layer.output_size for layer in model.layers)
+    numbers = max(1, VALIDATION_NUMBERS // widest)
+    rows = max(1, numbers // min(T, truncate or T))
+    if truncate is not None and stateful:
+        truncate = max(truncate, numbers // min(rows, len(data)))
+
+    def run(piece: Minibatch) -> tuple[float, Any]:
+        if not stateful:
+            return float(model.loss(**piece.arguments)), None
+        if not are_finite(piece.h0):
+            return math.nan, piece.h0
+        if not piece.counted:
+            return 0.0, model.forward(piece.x, piece.h0, piece.lengths).h_last
+        loss, last = model._loss_and_last(**piece.arguments)
+        return float(loss), last
+
     total, weight = 0.0, 0
-    for batch in data.in_order(max(1, VALIDATION_NUMBERS // (T * widest))):
-        total += float(model.loss(**batch.arguments)) * batch.counted
-        weight += batch.counted
+    for batch in data.in_order(rows):
+        for loss, counted in losses(batch, truncate, stateful, run):
+            total += loss * counted
+            weight += counted
     return total / weight
+
+
+def are_finite(h0: Any) -> bool:
+    """Whether every entry of a state is finite; None is zeros."""
+    states = h0 if isinstance(h0, tuple) else () if h0 is None else (h0,)
+    return all(bool(namespace(state).isfinite(state).all()) for state in states)

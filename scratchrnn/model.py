@@ -149,8 +149,7 @@ class SequenceModel:
 
     def loss(self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
         """The loss alone, as `loss_and_grads` computes it."""
-        batch = self._check_batch(x, target, h0, steps, lengths)
-        return _scalar(passes.loss(self._network, self._backend, self.params, batch))
+        return self._loss_and_last(x, target, h0, steps, lengths)[0]
 
     def loss_and_grads(
         self,
@@ -254,6 +253,14 @@ class SequenceModel:
     def _unpack_states(self, states: States) -> Any:
         """States as the user sees them."""
         return states
+
+    def _loss_and_last(
+        self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None
+    ) -> tuple[Any, Any]:
+        """The loss alone, and the state after the last step."""
+        batch = self._check_batch(x, target, h0, steps, lengths)
+        loss, h_last = passes.loss(self._network, self._backend, self.params, batch)
+        return _scalar(loss), self._unpack_states(h_last)
 
     def _recurrent(self) -> list[RecurrentLayer]:
         return [cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent]

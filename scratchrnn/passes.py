@@ -235,14 +235,17 @@ def forward(
     )
 
 
-def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> Any:
-    """The loss of a minibatch."""
+def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Any, States]:
+    """The loss of a minibatch, and its last states."""
 
-    def block(rows: slice) -> Any:
+    def block(rows: slice) -> tuple[Any, States]:
         with backend.room():
-            return block_loss(network, backend, params, batch.block(rows))[0]
+            loss, _, forward = block_loss(network, backend, params, batch.block(rows))
+            return loss, tuple(state.copy() for state in forward.h_last)
 
-    return sum(backend.map(block, backend.cut(batch.batch_rows, batch.work(params))))
+    results = backend.map(block, backend.cut(batch.batch_rows, batch.work(params)))
+    h_last = tuple(_side_by_side(parts, axis=-2) for parts in zip(*(last for _, last in results), strict=True))
+    return sum(loss for loss, _ in results), h_last
 
 
 def loss_and_grads(

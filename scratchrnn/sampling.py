@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from .backends.arrays import to_numpy
-from .checks import above_zero, integer
+from .checks import integer, not_negative
 from .model import SequenceModel
 from .text import Vocabulary
 
@@ -20,6 +20,7 @@ def sample(
     length: int,
     *,
     temperature: float = 1.0,
+    top_k: int | None = None,
     mode: str = "carried",
     window: int | None = None,
     seed: int | np.random.Generator = 0,
@@ -31,7 +32,9 @@ def sample(
     model : takes and gives `len(vocabulary)` characters.
     prompt : at least one character.
     length : how many characters to add.
-    temperature : below 1 likely characters become likelier still, above 1 all become alike.
+    temperature : below 1 likely characters become likelier still, above 1 all become alike; 0 is greedy: always the
+        likeliest character, nothing is drawn.
+    top_k : only the k likeliest characters can be drawn, of equally likely ones those of smaller id; None is all.
     mode : "carried" reads the prompt once and carries the state from character to character; "window" is the
     chapter's way, which starts from a zero state for every character and reads the last `window` characters.
     window : for mode "window"; None is the length of the prompt, as in the chapter.
@@ -40,25 +43,31 @@ def sample(
     Returns the prompt and what was added. Raises ValueError or TypeError that says what was expected and what came.
     Source: chapter, 文本处理示例:字符级语言模型 (generate_text).
     """
-    ids = _check_sample(model, vocabulary, prompt, length, temperature, mode, window)
+    ids = _check_sample(model, vocabulary, prompt, length, temperature, top_k, mode, window)
     rng = np.random.default_rng(seed)
     outputs = _carried(model, ids) if mode == "carried" else _sliding(model, ids, window or len(ids))
     for y in islice(outputs, length):
-        ids.append(draw(y, temperature, rng))
+        ids.append(draw(y, temperature, rng, top_k))
     return vocabulary.decode(ids)
 
 
-def draw(y: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+def draw(y: np.ndarray, temperature: float, rng: np.random.Generator, top_k: int | None = None) -> int:
     """An id drawn from softmax(y / temperature), in float64. The largest output is subtracted first: nothing overflows.
+
+    At temperature 0 it is the first of the largest outputs, and no random number is used. With top_k the softmax is
+    over the k largest outputs alone; of equal ones those that come first.
 
     Raises ValueError where an output is not finite.
     """
     y = y.astype(np.float64)
     if not np.isfinite(y).all():
         raise ValueError("the model's outputs are not finite: there is nothing to draw from")
+    if temperature == 0:
+        return int(y.argmax())
+    kept = np.sort(np.argsort(-y, kind="stable")[:top_k])  # in the order of their ids, all of them for None
     with np.errstate(over="ignore", under="ignore"):
-        cumulative = np.cumsum(np.exp((y - y.max()) / temperature))
-    return int(np.searchsorted(cumulative[:-1], rng.random() * cumulative[-1], side="right"))
+        cumulative = np.cumsum(np.exp((y[kept] - y.max()) / temperature))
+    return int(kept[np.searchsorted(cumulative[:-1], rng.random() * cumulative[-1], side="right")])
 
 
 def _carried(model: SequenceModel, ids: list[int]) -> Iterator[np.ndarray]:
@@ -82,6 +91,7 @@ def _check_sample(
     prompt: str,
     length: int,
     temperature: float,
+    top_k: int | None,
     mode: str,
     window: int | None,
 ) -> list[int]:
@@ -96,7 +106,9 @@ def _check_sample(
     if not prompt:
         raise ValueError("the prompt is empty; give at least one character to write on from")
     integer("length", length, at_least=0)
-    above_zero("temperature", temperature)
+    not_negative("temperature", temperature)
+    if top_k is not None:
+        integer("top_k", top_k)
     if mode not in ("carried", "window"):
         raise ValueError(f'mode must be "carried" or "window", got {mode!r}')
     if window is not None:

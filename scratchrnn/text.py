@@ -144,6 +144,30 @@ def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
+def streams(ids: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """A text as parallel streams for `fit(…, batch_size=rows, truncate=K, stateful=True)`, with the characters after.
+
+        x[n, t] = ids[n · T + t]      target[n, t] = ids[n · T + t + 1]      T = ⌊(len(ids) − 1) / rows⌋
+
+    Returns x and target, both (rows, T) and views of ids, which is (n,) integers. Characters at the end that fill no
+    step of all rows are left out. Raises ValueError where the text is too short for one step.
+
+    >>> x, target = streams(np.arange(10), 2)
+    >>> x.tolist(), target.tolist()
+    ([[0, 1, 2, 3], [4, 5, 6, 7]], [[1, 2, 3, 4], [5, 6, 7, 8]])
+    """
+    rows, ids = integer("rows", rows), np.asarray(ids)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(f"expected integer ids of shape (n,), got {ids.dtype} of shape {ids.shape}")
+    T = (len(ids) - 1) // rows
+    if T < 1:
+        raise ValueError(
+            f"a text of {len(ids)} characters is too short for {rows} streams with a target after each character; it "
+            f"needs at least {rows + 1}, or fewer rows"
+        )
+    return ids[: rows * T].reshape(rows, T), ids[1 : rows * T + 1].reshape(rows, T)
+
+
 class Windows:
     """A batch source for `fit`: windows of a text, each character's target the one after it.
 

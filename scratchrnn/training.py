@@ -3,6 +3,12 @@
 An update is: gradients, clip, step, subtract. What surrounds these makes minibatches, keeps the history, and stops
 before a number that is not finite reaches the weights. Gradients come from the model's public `loss_and_grads`, so a
 model that overrides it trains with its own.
+
+Truncated backpropagation through time is the same loop over pieces of a minibatch: with pieces of K steps, piece i has
+
+    h_{i·K − 1} = the last state of piece i − 1 (stateful), or 0      L_i = the mean of L_nt over its own counted steps
+
+and the update follows ∂L_i/∂θ with h_{i·K − 1} held fixed: values cross the seam, gradients do not.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +28,7 @@ from .callbacks import Callback
 from .checks import above_zero, integer
 from .gradients.clip import clip_by_value, shrink, vector_norm
 from .history import History
-from .minibatches import Minibatch, Rows, mean_loss, validation_rows
+from .minibatches import Minibatch, Rows, are_finite, losses, mean_loss, validation_rows
 from .model import LossAndGrads, SequenceModel
 from .optimizers import Adam, Moments, Optimizer, subtract
 
@@ -60,6 +67,8 @@ def fit(
     validation: Any = None,
     steps: Any = "all",
     lengths: Any = None,
+    truncate: int | None = None,
+    stateful: bool = False,
     seed: int = 0,
     progress: bool = True,
     callbacks: Sequence[Callback | Callable[[SequenceModel, History], Any]] = (),
@@ -76,6 +85,13 @@ def fit(
     optimizer : None is Adam(1e-2); with `resume`, that of the history.
     clip_norm, clip_value : limits of the global norm and of every entry; with both, the norm is clipped first.
     validation : (x, target), or a dict with x, target and their own steps and lengths; its loss follows every epoch.
+    truncate : K, truncated backpropagation through time: each minibatch is cut into pieces of K steps (the last may be
+        shorter), each piece is one update, and no gradient crosses from one to the one before. Memory for states and
+        gradients is that of one piece, whatever T is. A row whose length is over takes no part in later pieces.
+    stateful : with `truncate`, a piece begins from the last state of the piece before it (its value alone), the first
+        from zeros, as every piece does otherwise. Pieces in which nothing counts carry the state on without an update,
+        and without dropout. So a long text in `rows` parallel streams, x (rows, T) with batch_size=rows, is read from
+        end to end once an epoch. Validation is cut and carried likewise.
     seed : of the shuffling, and of layers that draw random numbers.
     progress : show a progress bar (never where standard error is no terminal).
     callbacks : `Callback` objects such as `EarlyStopping`, or functions (model, history); True ends training.
@@ -83,24 +99,29 @@ def fit(
     resume : a history to go on from: same optimizer averages, same random numbers, as if training had never stopped.
 
     Ctrl-C ends training and returns the history so far. Raises NonFiniteError when a loss, a gradient or an update is
-    not finite, ValueError, TypeError or IndexError for arguments that do not fit, before anything is changed.
+    not finite, ValueError, TypeError or IndexError for arguments that do not fit, before anything is changed; among
+    them steps="last" with `truncate`, and `stateful` without it or with a bidirectional layer.
+    Source: Williams and Peng 1990, An efficient gradient-based algorithm for on-line training of recurrent networks.
     """
     hooks = _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, callbacks, track)
     data = Rows(model, x, target, steps, lengths)
     held_out = None if validation is None else validation_rows(model, validation, steps)
+    _check_pieces(model, truncate, stateful, [data] if held_out is None else [data, held_out])
     history = _begin(model, optimizer, seed) if resume is None else _go_on(model, optimizer, resume)
 
     for hook in hooks:
         hook.on_train_begin(model, history)
-    with _bar(epochs * math.ceil(len(data) / batch_size), progress) as bar, np.errstate(all="ignore"):
+    update = partial(_update, model, history, clip_norm, clip_value, track)
+    with _bar(epochs * data.updates(batch_size, truncate), progress) as bar, np.errstate(all="ignore"):
         try:
             for _ in range(epochs):
                 total, weight = 0.0, 0
                 for batch in data.shuffled(history.rng, batch_size):
-                    total += _update(model, batch, history, clip_norm, clip_value, track) * batch.counted
-                    weight += batch.counted
-                    bar.update()
-                val_loss = None if held_out is None else mean_loss(model, held_out)
+                    for loss, counted in losses(batch, truncate, stateful, update):
+                        total += loss * counted
+                        weight += counted
+                        bar.update()
+                val_loss = None if held_out is None else mean_loss(model, held_out, truncate, stateful)
                 history.end_epoch(total / weight, val_loss)
                 bar.set_postfix(_latest(history), refresh=False)
                 if any([hook.on_epoch_end(model, history) for hook in hooks]):
@@ -115,15 +136,19 @@ def fit(
 
 def _update(
     model: SequenceModel,
-    batch: Minibatch,
     history: History,
     clip_norm: float | None,
     clip_value: float | None,
     track: str | None,
-) -> float:
-    """One update of the model; returns its loss."""
+    batch: Minibatch,
+) -> tuple[float, Any]:
+    """One update of the model, none where nothing counts; returns the loss and the last state."""
     backend, vector = model._backend, model.params.vector
     update = history.updates + 1
+    if not are_finite(batch.h0):
+        raise NonFiniteError("the state carried over from the piece before is not finite", "h0", None, history, update)
+    if not batch.counted:
+        return 0.0, model.forward(batch.x, batch.h0, batch.lengths).h_last
     result = model.loss_and_grads(**batch.arguments, rng=history.rng)
     loss, grad = float(result.loss), result.grads.vector
     norm = float(backend.twin(vector_norm)(grad))
@@ -146,7 +171,7 @@ def _update(
     history.clipped.append(clipped)
     if track:
         history.flow.add(update, result.flow)
-    return loss
+    return loss, result.h_last
 
 
 def _are_finite(moments: Moments) -> bool:
@@ -159,7 +184,7 @@ def _diagnosis(model: SequenceModel, batch: Minibatch, result: LossAndGrads) -> 
 
     Returns a sentence, the tensor and the time step.
     """
-    y = to_numpy(model.forward(batch.x, lengths=batch.lengths).y)
+    y = to_numpy(model.forward(batch.x, batch.h0, batch.lengths).y)
     size = np.abs(y).max(axis=(0, 2))  # (T,)
     bad_flow = np.flatnonzero(~np.isfinite(to_numpy(result.flow.norms)))
     if not np.isfinite(size).all():
@@ -226,6 +251,33 @@ def _latest(history: History) -> dict[str, str]:
     if history.val_loss:
         latest["val"] = f"{history.val_loss[-1]:.3g}"
     return latest
+
+
+def _check_pieces(model: SequenceModel, truncate: int | None, stateful: bool, data: Sequence[Rows]) -> None:
+    """Refuse what cannot be cut in time, or carried over a cut."""
+    if not isinstance(stateful, (bool, np.bool_)):
+        raise TypeError(f"stateful must be True or False, got {stateful!r}")
+    if truncate is None:
+        if stateful:
+            raise ValueError(
+                "stateful=True carries the state from piece to piece of the same rows; say how long a piece is with "
+                "truncate=K"
+            )
+        return
+    integer("truncate", truncate)
+    if not isinstance(model, SequenceModel):
+        raise TypeError(f"truncate cuts x and target side by side in time, which {type(model).__name__} does not have")
+    if any(isinstance(rows.steps, str) and rows.steps == "last" for rows in data):
+        raise ValueError(
+            'steps="last" has one loss, at the end of a row, and truncate would leave it the gradient of the last '
+            'piece alone; use steps="all" or a mask, or no truncate'
+        )
+    for i, layer in enumerate(model.layers if stateful else ()):
+        if layer.options.get("bidirectional"):
+            raise ValueError(
+                f"layer {i} is bidirectional: its state comes from the end of a sequence too, so it cannot be carried "
+                "from piece to piece; use stateful=False"
+            )
 
 
 def _check_arguments(

@@ -27,6 +27,9 @@ TINY = [
     Workload("last", 3, 4, 2, 5, 3, last=True, batches=2),
     Workload("all", 3, 4, 2, 5, 3),
     Workload("two layers", 8, 3, 5, 6, 2, layers=2, last=True, batches=2),
+    Workload("both directions", 3, 4, 2, 5, 3, bidirectional=True, batches=2),
+    Workload("ragged", 4, 6, 2, 5, 3, shortest=2, batches=2),
+    Workload("everything", 4, 6, 2, 5, 3, layers=2, bidirectional=True, shortest=1, batches=2),
 ]
 
 
@@ -57,9 +60,9 @@ def test_sides_agree_and_train(name: str, workload: Workload, dtype: str) -> Non
     assert len(side.epochs(2)) == 2
 
 
-def test_the_loop_updates_as_fit_does() -> None:
+@pytest.mark.parametrize("workload", [w._replace(batches=1) for w in TINY], ids=lambda w: w.name)
+def test_the_loop_updates_as_fit_does(workload: Workload) -> None:
     """Gather, clip and Adam: the same weights after four updates on one minibatch."""
-    workload = TINY[1]
     ours, loop = load(OURS)(workload, "float64"), load("NumPy loop")(workload, "float64")
     ours.epochs(3)  # and one more, which is not timed
     for _ in range(4):
@@ -155,6 +158,25 @@ def test_operations_are_counted() -> None:
     assert WORKLOADS["sine"].flops("grads") == pytest.approx(10e6, rel=0.02)
 
 
+def test_operations_of_two_directions_and_of_padding() -> None:
+    """A second direction doubles all but the steps, and above it D; padding costs nothing."""
+    one, both = Workload("w", 2, 4, 3, 5, 7), Workload("w", 2, 4, 3, 5, 7, bidirectional=True)
+    assert [both.flops(mode) for mode in steps.MODES] == [2 * one.flops(mode) for mode in steps.MODES]
+    two = both._replace(layers=2)
+    above = 2 * 8 * (2 * 5) * (10 + 5)  # 8 steps of all rows, 2·H outputs of 2·H + H sources
+    assert two.flops("forward") - both.flops("forward") == above
+    assert two.flops("grads") - both.flops("grads") == 2 * above + 2 * 6 * 10 * 5 + 2 * 8 * 10 * 10
+
+    ragged = one._replace(shortest=1, batches=3)
+    lengths = ragged.lengths()
+    assert lengths is not None and lengths.shape == (6,) and lengths.min() >= 1 and lengths.max() <= 4
+    assert sum(lengths[:2]) < 8, "else the next line says nothing"
+    assert ragged.flops("forward") == sum(lengths[:2]) * one.flops("forward") // 8
+    assert WORKLOADS["ragged"].flops("forward") == pytest.approx(
+        0.58 * WORKLOADS["ragged"]._replace(shortest=None).flops("forward"), rel=0.01
+    )
+
+
 def test_slope() -> None:
     assert scaling.slope([[size, 3e-6 * size**1.5] for size in (16, 32, 64, 128)]) == pytest.approx(1.5)
 
@@ -194,6 +216,8 @@ def test_readme_section_says_what_was_measured() -> None:
     section = readme_table.section(*results())
     assert "Measured on 2024-05-01 on Abacus, 2 cores, beside PyTorch 1.2, JAX 1.2, Keras 1.2, NumPy 1.2" in section
     assert "| mid (N 64, T 100, D 64, H 256, O 64) | 1 / 1 | 2 / 2 | 3 / 3 | 4 / 4 | 5 / 5 | 50% / 50% |" in section
+    assert "| bidirectional (N 32, T 50, D 64, H 128, O 35) | 1 / 1 |" in section
+    assert "| ragged (N 64, T 10–100, D 64, H 128, O 35) | 1 / 1 |" in section
     assert "| large | 2.00 / 2.00 |" in section
     assert "6.0 times as long" in section
     assert "rough" not in section

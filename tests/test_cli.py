@@ -124,7 +124,8 @@ def test_starting_up_loads_neither_numba_nor_matplotlib_nor_cupy() -> None:
         (["train", "sine", "--momentum", "0.9"], "--momentum is for --optimizer sgd, not adam"),
         (["train", "sine", "--back", "numpy"], "--back"),  # no abbreviations
         (["flow", "--radii", "-1"], "--radii: expected a number of at least 0"),
-        (["sample", "--prompt", "x", "--temperature", "0"], "--temperature: expected a number above 0"),
+        (["sample", "--prompt", "x", "--temperature", "-1"], "--temperature: expected a number of at least 0"),
+        (["sample", "--prompt", "x", "--top-k", "0"], "--top-k: expected an integer of at least 1, got '0'"),
         (["check", "--model", "x.npz", "--hidden-size", "3"], "--hidden-size is for a new network"),
         (["tasks", "sudoku"], "invalid choice: 'sudoku'"),
         (["train", "digits", "--hidden-size", "3"], "--hidden-size"),
@@ -262,6 +263,15 @@ def test_sample_writes_on(text_model: Path, mode: str, capsys: pytest.CaptureFix
     assert len(first) == len("To be") + 20 + 1
     assert first == again
     assert first != other
+
+
+def test_sample_takes_the_likeliest(text_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["sample", "--model", str(text_model / "model.npz"), "--prompt", "To be", "--length", "20"]
+    said = []
+    for choice in (["--temperature", "0"], ["--top-k", "1"], ["--top-k", "3"]):
+        assert cli.main([*arguments, *choice, "--backend", "numpy", "--seed", "5"]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2]
 
 
 def test_sample_refusals(text_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

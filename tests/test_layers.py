@@ -369,6 +369,8 @@ def test_relu_leaves_what_is_not_a_number() -> None:
     a = np.array([-1.0, -0.0, 0.0, 2.0, np.nan, np.inf, -np.inf])
     np.testing.assert_array_equal(rnn.activate(a, "relu"), [0, 0, 0, 2, np.nan, np.inf, 0])
     np.testing.assert_array_equal(rnn.slope(np.array([0.0, 2.0]), "relu"), [0, 1])
+    stepped = rnn.activate(np.array([-1.0, 0.0, 2.0]) + 1e-30j, "relu")  # on the kink both say that the slope is 0
+    np.testing.assert_array_equal(stepped.imag, [0, 0, 1e-30])
 
 
 # Layers without parameters, or without a state.

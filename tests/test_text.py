@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import scratchrnn as sr
 from scratchrnn import text as text_module
 from scratchrnn.sampling import draw, sample
-from scratchrnn.text import Vocabulary, Windows, read_text
+from scratchrnn.text import Vocabulary, Windows, read_text, streams
 
 LETTERS = Vocabulary("abcdefgh ")
 
@@ -231,6 +231,54 @@ def test_fit_trains_on_windows() -> None:
     assert history.loss[-1] < 0.3 < history.loss[0]
 
 
+# Streams.
+
+
+@given(st.integers(0, 60), st.integers(1, 12))
+def test_streams_are_stretches_of_the_text_and_the_same_one_on(n: int, rows: int) -> None:
+    ids = np.arange(n, dtype=np.uint8)
+    if n < rows + 1:
+        with pytest.raises(ValueError, match=f"a text of {n} characters is too short for {rows} .* least {rows + 1}"):
+            streams(ids, rows)
+        return
+    x, target = streams(ids, rows)
+    T = (n - 1) // rows
+    assert x.tolist() == [list(range(i * T, i * T + T)) for i in range(rows)]
+    assert target.tolist() == [list(range(i * T + 1, i * T + T + 1)) for i in range(rows)]
+    assert x.dtype == target.dtype == np.uint8
+    assert np.shares_memory(x, ids) and np.shares_memory(target, ids)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((np.zeros((2, 3), int), 2), ValueError, r"expected integer ids of shape \(n,\), got int64 of shape \(2, 3\)"),
+        ((np.zeros(9), 2), ValueError, "expected integer ids .* got float64"),
+        ((np.arange(9), 0), ValueError, "rows must be at least 1, got 0"),
+        ((np.arange(9), 1.5), TypeError, "rows must be an integer"),
+    ],
+)
+def test_streams_errors(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        streams(*arguments)
+
+
+def test_fit_streams_a_text_and_remembers_across_pieces() -> None:
+    """The character after a run of five depends on the one before it: pieces of 4 learn it where the state goes on."""
+    rng = np.random.default_rng(0)
+    text = "".join(c + "     " + c.upper() for c in rng.choice(["a", "b"], 600))
+    vocabulary = Vocabulary(text)
+    x, target = streams(vocabulary.encode(text, vocabulary.dtype), 10)
+    last = {}
+    for stateful in (False, True):
+        V = len(vocabulary)
+        model = sr.VanillaRNN(V, 16, V, loss="cross_entropy", backend="numpy", seed=1)
+        options: dict[str, Any] = {"batch_size": 10, "truncate": 7, "stateful": stateful, "clip_norm": 1.0}
+        history = sr.fit(model, x[:, 3:], target[:, 3:], epochs=15, **options, progress=False)
+        last[stateful] = history.loss[-1]
+    assert last[True] < last[False] - 0.05
+
+
 # Writing on from a prompt.
 
 
@@ -285,12 +333,33 @@ def test_a_generator_goes_on_where_it_was() -> None:
     assert first == sample(model, LETTERS, "a", 40, seed=2) != second
 
 
-@pytest.mark.parametrize("temperature", [1e-3, 1e-300, 5e-324])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-300, 5e-324, 0, 0.0, np.float32(0), np.int64(0)])
 def test_a_low_temperature_takes_the_likeliest(temperature: float) -> None:
     model, ids = make_model(), LETTERS.encode("cab").tolist()
     for _ in range(40):
         ids.append(int(model(np.array([ids]))[0, -1].argmax()))
-    assert sample(model, LETTERS, "cab", 40, temperature=temperature) == LETTERS.decode(ids)
+    greedy = LETTERS.decode(ids)
+    assert sample(model, LETTERS, "cab", 40, temperature=temperature) == greedy
+    assert sample(model, LETTERS, "cab", 40, temperature=temperature, top_k=2) == greedy
+    assert sample(model, LETTERS, "cab", 40, top_k=1) == greedy
+    windows = [sample(model, LETTERS, "cab", 40, mode="window", window=50, top_k=k, seed=k) for k in (1, 1000)]
+    assert windows == [greedy, sample(model, LETTERS, "cab", 40, seed=1000)]
+
+
+def test_greedy_uses_no_random_number_and_takes_the_first_of_equals(rng: np.random.Generator) -> None:
+    before = rng.bit_generator.state
+    assert draw(np.array([1.0, 3.0, 2.0, 3.0]), 0, rng) == 1
+    assert rng.bit_generator.state == before
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3, 4, 6, 7])
+def test_top_k_draws_follow_the_softmax_of_the_likeliest(top_k: int, rng: np.random.Generator) -> None:
+    y = np.array([0.3, 1.5, -0.4, 1.5, 0.3, 0.3])  # in order of preference 1 3 0 4 5 2
+    kept = [1, 3, 0, 4, 5, 2][:top_k]
+    p = np.zeros(6)
+    p[kept] = np.exp(y[kept] / 0.7) / np.exp(y[kept] / 0.7).sum()
+    counts = np.bincount([draw(y, 0.7, rng, top_k) for _ in range(20_000)], minlength=6)
+    assert (np.abs(counts - 20_000 * p) <= 5 * np.sqrt(20_000 * p * (1 - p)) + (p > 0)).all()
 
 
 @pytest.mark.parametrize(("temperature", "scale"), [(1.0, 1.0), (0.5, 2.0), (2.0, 3.0), (1e300, 1e4)])
@@ -333,12 +402,14 @@ def test_layers_of_any_number_write_on_too() -> None:
         ({"length": -1}, ValueError, "length must be at least 0, got -1"),
         ({"length": 2.5}, TypeError, "length must be an integer"),
         ({"length": True}, TypeError, "length must be an integer"),
-        ({"temperature": 0}, ValueError, "temperature must be above 0 and finite, got 0"),
-        ({"temperature": -1.0}, ValueError, "temperature must be above 0 and finite"),
-        ({"temperature": np.nan}, ValueError, "temperature must be above 0 and finite"),
-        ({"temperature": np.inf}, ValueError, "temperature must be above 0 and finite"),
-        ({"temperature": "hot"}, TypeError, "temperature must be a number above 0, got 'hot'"),
-        ({"temperature": True}, TypeError, "temperature must be a number above 0, got True"),
+        ({"temperature": -1e-9}, ValueError, "temperature must be at least 0 and finite, got -1e-09"),
+        ({"temperature": -1.0}, ValueError, "temperature must be at least 0 and finite"),
+        ({"temperature": np.nan}, ValueError, "temperature must be at least 0 and finite"),
+        ({"temperature": np.inf}, ValueError, "temperature must be at least 0 and finite"),
+        ({"temperature": "hot"}, TypeError, "temperature must be a number of at least 0, got 'hot'"),
+        ({"temperature": True}, TypeError, "temperature must be a number of at least 0, got True"),
+        ({"top_k": 0}, ValueError, "top_k must be at least 1, got 0"),
+        ({"top_k": 2.0}, TypeError, "top_k must be an integer, got 2.0"),
         ({"mode": "greedy"}, ValueError, 'mode must be "carried" or "window"'),
         ({"window": 3}, ValueError, 'window is for mode="window"'),
         ({"mode": "window", "window": 0}, ValueError, "window must be at least 1, got 0"),

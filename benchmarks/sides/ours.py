@@ -17,21 +17,22 @@ class Side:
     """The default backend."""
 
     def __init__(self, workload: Workload, dtype: str) -> None:
-        self.workload = workload
-        sizes = [workload.D] + [workload.H] * workload.layers
-        layers = [sr.RNN(i, o) for i, o in zip(sizes, sizes[1:], strict=False)]
-        self.model = sr.SequenceModel([*layers, sr.Linear(workload.H, workload.O)], dtype=dtype)
-        for name, array in workload.weights(dtype).items():
+        w = self.workload = workload
+        rnn = sr.RNN(w.D, w.H, num_layers=w.layers, bidirectional=w.bidirectional)
+        self.model = sr.SequenceModel([rnn, sr.Linear(w.width, w.O)], dtype=dtype)
+        for name, array in w.weights(dtype).items():
             self.model.params[name] = array
-        self.steps = "last" if workload.last else "all"
-        self.x, self.target = workload.data(dtype)
-        self.first = self.x[: workload.N], self.target[: workload.N]
+        self.steps = "last" if w.last else "all"
+        self.x, self.target = w.data(dtype)
+        self.lengths = w.lengths()
+        self.first = self.x[: w.N], self.target[: w.N]
+        self.first_lengths = None if self.lengths is None else self.lengths[: w.N]
 
     def forward(self) -> object:
-        return self.model.predict(self.first[0], self.steps)
+        return self.model.predict(self.first[0], self.steps, lengths=self.first_lengths)
 
     def grads(self) -> LossAndGrads:
-        return self.model.loss_and_grads(*self.first, steps=self.steps)
+        return self.model.loss_and_grads(*self.first, steps=self.steps, lengths=self.first_lengths)
 
     def result(self) -> tuple[float, Weights]:
         result = self.grads()
@@ -49,6 +50,7 @@ class Side:
             optimizer=sr.Adam(LEARNING_RATE),
             clip_norm=CLIP,
             steps=self.steps,
+            lengths=self.lengths,
             progress=False,
             callbacks=[lambda model, history: ends.append(time.perf_counter())],
         )

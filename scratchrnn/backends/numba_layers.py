@@ -121,4 +121,8 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     layer_norm.forward: layer_norm_forward,
     layer_norm.backward: layer_norm_backward,
 }
-FILLS: frozenset[Callable[..., Any]] = numba_twins.FILLS | {embedding.backward, layer_norm.backward}
+FILLS: frozenset[Callable[..., Any]] = numba_twins.FILLS | {
+    stack.backward,
+    embedding.backward,
+    layer_norm.backward,
+}

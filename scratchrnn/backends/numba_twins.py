@@ -793,7 +793,7 @@ class Announcement(event.Listener):
         self._announced: set[str] = set()
 
     def on_start(self, started: Any) -> None:
-        if started.data["dispatcher"].py_func.__module__ != __name__:
+        if not started.data["dispatcher"].py_func.__module__.startswith(__package__):
             return  # someone else's function
         floats = {str(t.dtype) for t in started.data["args"] if str(getattr(t, "dtype", "")).startswith("float")}
         dtype = min(floats, default="")  # sums are float64 beside float32 arrays

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = ("steps", "process", "scaling")
 EPILOG = """\
 benchmarks:
-  steps     forward, forward + backward, whole update: five networks beside PyTorch, JAX, Keras and a NumPy loop,
+  steps     forward, forward + backward, whole update: seven networks beside PyTorch, JAX, Keras and a NumPy loop,
             whichever are installed, in turns in one process; first all must agree on losses and gradients
   process   whole programs: import, compile, train the chapter's sine; peak memory
   scaling   how cost grows with T, N and H

@@ -17,6 +17,8 @@ character; "window" is the chapter's way: for each character it starts from a ze
 
 examples:
   scratchrnn sample --prompt "To be"
+  scratchrnn sample --prompt "To be" --temperature 0
+  scratchrnn sample --prompt "To be" --top-k 5
   scratchrnn sample --model text-output/model.npz --prompt "The " --length 500 --temperature 0.7 --seed 3
 """
 
@@ -28,8 +30,10 @@ def add(commands: Any) -> None:
     parser.add_argument("--model", type=Path, default=default, metavar="FILE", help="written by scratchrnn train text")
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="what to write on from")
     parser.add_argument("--length", type=options.count, default=200, metavar="N", help="characters to add")
-    help = "below 1 likely characters become likelier still, above 1 all become alike"
-    parser.add_argument("--temperature", type=options.positive, default=1.0, metavar="X", help=help)
+    help = "below 1 likely characters become likelier still, above 1 all become alike; 0 takes the likeliest"
+    parser.add_argument("--temperature", type=options.not_negative, default=1.0, metavar="X", help=help)
+    help = "draw from the K likeliest characters alone (default: from all)"
+    parser.add_argument("--top-k", type=options.count, metavar="K", help=help)
     parser.add_argument("--mode", choices=["carried", "window"], default="carried", help="how the past is read")
     help = "characters that mode window reads (default: as many as the prompt has)"
     parser.add_argument("--window", type=options.count, metavar="N", help=help)
@@ -51,6 +55,7 @@ def run(arguments: Namespace) -> int:
         arguments.prompt,
         arguments.length,
         temperature=arguments.temperature,
+        top_k=arguments.top_k,
         mode=arguments.mode,
         window=arguments.window,
         seed=arguments.seed,

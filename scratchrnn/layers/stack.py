@@ -98,11 +98,12 @@ def backward(
     bidirectional: bool = False,
     nonlinearity: str = "tanh",
     recurrence: Recurrence = rnn.backward,
+    out: Mapping[str, Array] | None = None,
 ) -> tuple[Array | None, Array, dict[str, Array], Flow]:
     """From the top level down: ∂L/∂y of a level is split into its sides, and their ∂L/∂x are added up.
 
-    dy (T, N, R·H) and dstate (L·R, N, H) as for a single recurrence. Returns dx (None for integer x or inputs=False),
-    ∂L/∂h0 (L·R, N, H), the gradients by name, and the flow of every cell.
+    dy (T, N, R·H) and dstate (L·R, N, H) as for a single recurrence; `out` is for a recurrence that fills it. Returns
+    dx (None for integer x or inputs=False), ∂L/∂h0 (L·R, N, H), the gradients by name, and the flow of every cell.
     """
     cells, noise, lengths = trace
     xp = namespace(dy)
@@ -114,6 +115,7 @@ def backward(
         for reverse in range(R):
             i = R * level + reverse
             side = dy[:, :, reverse * H : (reverse + 1) * H]
+            to_fill = {} if out is None else {"out": own(out, i, bidirectional)}
             dx_side, *results[i] = recurrence(
                 own(params, i, bidirectional),
                 turn(side, lengths) if reverse else side,
@@ -121,6 +123,7 @@ def backward(
                 dstate[i],
                 inputs=inputs or level > 0,
                 nonlinearity=nonlinearity,
+                **to_fill,
             )
             if dx_side is not None:
                 dx_side = turn(dx_side, lengths) if reverse else dx_side
