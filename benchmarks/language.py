@@ -13,7 +13,6 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +43,20 @@ class Ours:
     def __init__(self, text: Characters, seed: int = 0) -> None:
         V = len(text.vocabulary)
         recurrent = sr.RNN(EMBEDDING, HIDDEN, num_layers=LAYERS, dropout=DROPOUT, init="orthogonal")
-        layers = [sr.Embedding(V, EMBEDDING), recurrent, sr.Dropout(DROPOUT), sr.Linear(HIDDEN, V)]
+        layers: list[Any] = [sr.Embedding(V, EMBEDDING), recurrent, sr.Dropout(DROPOUT), sr.Linear(HIDDEN, V)]
         self.model = sr.SequenceModel(layers, loss="cross_entropy", dtype="float32", seed=seed)
         self.x, self.target = streams(text.train, ROWS)
         self.history: History | None = None
 
     def epoch(self, learning_rate: float) -> None:
         """One pass over the text."""
-        first = sr.Adam(learning_rate)
-        optimizer = first if self.history is None else replace(self.history.optimizer, learning_rate=learning_rate)
         self.history = sr.fit(
             self.model,
             self.x,
             self.target,
             epochs=1,
             batch_size=ROWS,
-            optimizer=optimizer,
+            optimizer=sr.Adam(learning_rate),
             clip_norm=CLIP,
             truncate=STEPS,
             stateful=True,
