@@ -36,7 +36,7 @@ shapes: .venv/installed-test  ## the Numba kernels against the text on 6,000 ran
 
 torch: .venv/installed-torch  ## also install PyTorch, which the tests then compare with
 
-bench: .venv/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (10 minutes), to bench-output/
+bench: .venv/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (15 minutes), to bench-output/
 	$(BIN)/scratchrnn bench
 
 record: .venv/installed-bench  ## the same into benchmarks/results/ and README's table (on a machine that does nothing else)
