@@ -50,7 +50,7 @@ run-tasks: $(VENV)/installed-tasks
 run-test-tasks: $(VENV)/installed-tasks $(VENV)/installed-test
 	SCRATCHRNN_REQUIRE_TASKS=1 $(BIN)/python -m pytest -m "not slow" tests/test_tasks.py
 
-bench: $(VENV)/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (10 minutes), to bench-output/
+bench: $(VENV)/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (15 minutes), to bench-output/
 	$(BIN)/scratchrnn bench
 
 record: $(VENV)/installed-bench  ## the same into benchmarks/results/ and README's table (on a machine that does nothing else)

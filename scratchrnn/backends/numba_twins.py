@@ -1063,10 +1063,18 @@ def _through_time(
         if t == end - 1:  # what is handed back is given, not a product
             begin, K = start, 0
         elif valid.size:  # so it is for rows that end here
-            begin = start
             for n in range(N):
-                for i in range(n * H, (n + 1) * H):
-                    work[i] = dy[t * step + i] if valid[t + 1, n] else dy[t * step + i] + carried[i]
+                if not valid[t + 1, n]:
+                    begin = start
+            for n in range(N):
+                if begin != start:
+                    break
+                if valid[t + 1, n]:
+                    for i in range(n * H, (n + 1) * H):
+                        work[i] = dy[t * step + i]
+                else:
+                    for i in range(n * H, (n + 1) * H):
+                        work[i] = dy[t * step + i] + carried[i]
         source = (at(da, (t + 1) * step), H, 1, K, panels)
         sums = (at(squares, 0), at(squares, (squares.shape[0] - 1) * N))
         squares[:] = 0

@@ -21,7 +21,7 @@ benchmarks:
   scaling   how cost grows with T, N and H
 
 examples:
-  scratchrnn bench --quick       two minutes instead of ten
+  scratchrnn bench --quick       two minutes instead of fifteen
   scratchrnn bench scaling       one of them
 `make bench` installs the peers first. The benchmarks are part of a checkout, not of the installed package.
 """
