@@ -1,4 +1,4 @@
-"""The same program in PyTorch, without what would slow it down: fused Adam, minibatches indexed directly, time-major."""
+"""The same program in PyTorch, without what would slow it down: fused Adam, indexed minibatches, time-major."""
 
 import torch
 from torch import nn

@@ -1328,8 +1328,11 @@ def rnn_forward(
         few_states(h, dense, tokens, W_xh, W_hh, b_h, activation)
     else:
         work = here.empty(for_states(kind, N, D, H), W_hh.dtype)
-        for begin, end in spans(T, N * H * (H + D)):
+        longest = T if lengths is None else int(lengths.max())
+        for begin, end in spans(longest, N * H * (H + D)):
             states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width, activation, begin, end)
+        if longest < T:
+            h[longest + 1 :] = h[longest]  # every row is over
     return h[1:], h[T], rnn.Trace(x, h, valid)
 
 
