@@ -72,8 +72,8 @@ class Batch(NamedTuple):
         """Multiplications of a forward pass, near enough: every parameter once per step and row."""
         return len(self.x) * self.batch_rows * params.vector.size
 
-    def block(self, rows: slice) -> Batch:
-        """A block of its rows, contiguous."""
+    def block(self, rows: Any) -> Batch:
+        """A block of its rows (a slice, or their numbers), contiguous."""
         contiguous = namespace(self.x).ascontiguousarray
         return Batch(
             contiguous(self.x[:, rows]),
@@ -198,6 +198,18 @@ def block_grads(
     return Backward(loss, grads, tuple(dstates[::-1]), dx, h_last, flow)
 
 
+def rows_of_blocks(backend: Backend, N: int, work: int, lengths: Array | None) -> tuple[list[Any], Array | None]:
+    """The rows of each block, and where the rows of all blocks, side by side, belong: None, where they belong.
+
+    Where rows differ in length, those of like length share a block, which is then over when the longest of them is.
+    """
+    blocks = backend.cut(N, work)
+    if lengths is None or len(blocks) == 1:
+        return list(blocks), None
+    order = lengths.argsort(kind="stable")
+    return [order[rows] for rows in blocks], order.argsort()
+
+
 def forward(
     network: Network,
     backend: Backend,
@@ -211,9 +223,9 @@ def forward(
 ) -> Forward:
     """Forward through all layers for a whole minibatch: y (K, N, O), h (T, N, H) where `hidden` (else None), h_last."""
     T, N = x.shape[:2]
-    blocks = backend.cut(N, T * N * params.vector.size)
+    blocks, back = rows_of_blocks(backend, N, T * N * params.vector.size, lengths)
 
-    def block(rows: slice) -> Forward:
+    def block(rows: Any) -> Forward:
         part = namespace(x).ascontiguousarray(x[:, rows])
         part_states = tuple(state[..., rows, :] for state in states)
         part_lengths = None if lengths is None else lengths[rows]
@@ -228,9 +240,9 @@ def forward(
     if len(results) == 1:
         return results[0]
     return Forward(
-        _side_by_side([r.y for r in results], axis=1),
-        _side_by_side([r.h for r in results], axis=1) if hidden else None,
-        tuple(_side_by_side(parts, axis=-2) for parts in zip(*(r.h_last for r in results), strict=True)),
+        _side_by_side([r.y for r in results], 1, back),
+        _side_by_side([r.h for r in results], 1, back) if hidden else None,
+        tuple(_side_by_side(parts, -2, back) for parts in zip(*(r.h_last for r in results), strict=True)),
         [],
     )
 
@@ -238,13 +250,15 @@ def forward(
 def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Any, States]:
     """The loss of a minibatch, and its last states."""
 
-    def block(rows: slice) -> tuple[Any, States]:
+    blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
+
+    def block(rows: Any) -> tuple[Any, States]:
         with backend.room():
             loss, _, forward = block_loss(network, backend, params, batch.block(rows))
             return loss, tuple(state.copy() for state in forward.h_last)
 
-    results = backend.map(block, backend.cut(batch.batch_rows, batch.work(params)))
-    h_last = tuple(_side_by_side(parts, axis=-2) for parts in zip(*(last for _, last in results), strict=True))
+    results = backend.map(block, blocks)
+    h_last = tuple(_side_by_side(parts, -2, back) for parts in zip(*(last for _, last in results), strict=True))
     return sum(loss for loss, _ in results), h_last
 
 
@@ -259,7 +273,7 @@ def loss_and_grads(
     """Loss and gradients of a minibatch: its blocks, put together in their order."""
     if rng is not None and any(layer.draw for layer in network.layers):
         batch = batch._replace(noise=draw(network, backend, batch, rng, params.vector.dtype))
-    blocks = backend.cut(batch.batch_rows, batch.work(params))
+    blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
     grads = params.like(backend.xp.empty_like(params.vector))
     if len(blocks) == 1:
         return block_grads(network, backend, params, batch.block(blocks[0]), grads, inputs)
@@ -276,15 +290,17 @@ def loss_and_grads(
 
     def layer_flow(i: int) -> LayerFlow:
         flows = [r.flow.layers[i] for r in results]
-        return LayerFlow(_side_by_side([flow.per_sample for flow in flows]), sum(flow.flushed for flow in flows))
+        return LayerFlow(
+            _side_by_side([flow.per_sample for flow in flows], 0, back), sum(flow.flushed for flow in flows)
+        )
 
     layers = range(len(results[0].grads_h0))
     return Backward(
         sum(r.loss for r in results),
         grads,
-        tuple(_side_by_side([r.grads_h0[i] for r in results], axis=-2) for i in layers),
-        _side_by_side([r.grads_x for r in results], axis=1) if inputs else None,
-        tuple(_side_by_side([r.h_last[i] for r in results], axis=-2) for i in layers),
+        tuple(_side_by_side([r.grads_h0[i] for r in results], -2, back) for i in layers),
+        _side_by_side([r.grads_x for r in results], 1, back) if inputs else None,
+        tuple(_side_by_side([r.h_last[i] for r in results], -2, back) for i in layers),
         Flow(tuple(layer_flow(i) for i in range(len(results[0].flow.layers))), network.directions),
     )
 
@@ -320,5 +336,7 @@ def tangent(
     return dx
 
 
-def _side_by_side(arrays: Sequence[Array], axis: int = 0) -> Array:
-    return namespace(arrays[0]).concatenate(arrays, axis)
+def _side_by_side(arrays: Sequence[Array], axis: int, back: Array | None = None) -> Array:
+    """The rows of all blocks along an axis; `back` puts them where they belong."""
+    joined = namespace(arrays[0]).concatenate(arrays, axis)
+    return joined if back is None else joined.take(back, axis=axis)

@@ -44,11 +44,12 @@ class Counted(NamedTuple):
             index = backend.asarray(index)
         return Counted(index, None if self.mask is None else backend.asarray(self.mask), self.total)
 
-    def rows(self, block: slice) -> Counted:
-        """The same for a block of rows; `total` stays that of the whole batch."""
+    def rows(self, block: Any) -> Counted:
+        """The same for a block of rows (a slice, or their numbers); `total` stays that of the whole batch."""
         index = self.index
         if isinstance(index, tuple):  # (step of each row, row)
-            index = (index[0][block], index[1][: block.stop - block.start])
+            steps = index[0][block]
+            index = (steps, index[1][: len(steps)])
         return Counted(index, None if self.mask is None else self.mask[:, block], self.total)
 
 

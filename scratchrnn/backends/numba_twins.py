@@ -1363,19 +1363,26 @@ def rnn_backward(
     dx = here.empty(x.shape, dtype) if inputs and dense else None
     da = here.empty((T, N, H), dtype)
     work = here.empty(for_gradients(kind, H, max(D, H), N), dtype)
+    dy = ready(dy)
+    steps = T if valid is None else int(valid.any(axis=1).sum())  # of the longest row
+    if steps < T and (dstate.any() or dy[steps:].any()):
+        steps = T  # something comes back from where all rows are over
     mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
-    flat = da.reshape(-1), carried.reshape(-1), squares, row_norms, flushed, ready(dy).reshape(-1)
-    for first, end in reversed(spans(T, N * H * H)):
-        np.add(dy[end - 1], dstate if end == T else carried, out=work[: N * H].reshape(N, H))
+    flat = da.reshape(-1), carried.reshape(-1), squares, row_norms, flushed, dy.reshape(-1)
+    for first, end in reversed(spans(steps, N * H * H)):
+        np.add(dy[end - 1], dstate if end == steps else carried, out=work[: N * H].reshape(N, H))
         through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity], first, end)
+    if steps < T:
+        for zero in (row_norms, flushed) if dx is None else (row_norms, flushed, dx):
+            zero[steps:] = 0
+    da = da[:steps].reshape(-1, H)
     dense_x, dW_xh = (x, out["W_xh"]) if dense else (kind.none3, kind.none2)
-    given = da.reshape(-1, H), h, dense_x
-    results = out["b_h"], out["W_hh"], dW_xh, kind.none3 if dx is None else dx
-    for span in spans(T * N, H * (H + 2 * D), DEPTH):
-        gradients(kind.functions, *results, W_xh, *given, work, kind.width, *span)
+    results = out["b_h"], out["W_hh"], dW_xh, kind.none3 if dx is None else dx[:steps]
+    for span in spans(len(da), H * (H + 2 * D), DEPTH):
+        gradients(kind.functions, *results, W_xh, da, h, dense_x, work, kind.width, *span)
     if not dense:
         columns = here.empty((D, H), dtype)
-        scatter(columns, x, da.reshape(-1))
+        scatter(columns, x[:steps], da.reshape(-1))
         out["W_xh"][...] = columns.T
     return dx, carried, out, rnn.Flow(row_norms, flushed)
 
