@@ -8,7 +8,8 @@ from scratchrnn.tasks.chapter import data
 
 vocabulary, x, target = data()
 V = len(vocabulary)
-layers = [sr.Embedding(V, 128), sr.RNN(128, 128, num_layers=2), sr.Linear(128, V)]
-model = sr.SequenceModel(layers, loss="cross_entropy", dtype="float32")
+model = sr.SequenceModel(
+    [sr.Embedding(V, 128), sr.RNN(128, 128, num_layers=2), sr.Linear(128, V)], loss="cross_entropy", dtype="float32"
+)
 history = sr.fit(model, x, target, steps="last", epochs=200, batch_size=32, optimizer=sr.Adam(0.001), progress=False)
 print(history.loss[-1])
