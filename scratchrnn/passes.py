@@ -249,7 +249,6 @@ def forward(
 
 def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Any, States]:
     """The loss of a minibatch, and its last states."""
-
     blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
 
     def block(rows: Any) -> tuple[Any, States]:
