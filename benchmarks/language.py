@@ -2,8 +2,9 @@
 
 Two character models of one size start from the same weights and are trained on the same minibatches: embedding, two
 recurrent layers, dropout, Adam along half a cosine, gradient clipping, the text in parallel streams whose states are
-carried. PyTorch gets so many seconds, ours a share of them; they take turns epoch by epoch, and only training counts.
-Each one's learning rate falls over its own time. A third model, ours, gets `--alone` seconds by itself. The last tenth
+carried. PyTorch gets so many seconds at least (the epoch in which they pass is its last), ours a share of them at most
+(the last epoch that fits); they take turns epoch by epoch, and only training counts. Each one's learning rate falls
+over its own time. A third model, ours, gets `--alone` seconds by itself. The last tenth
 of the text is held out and scored in bits per character, the state carried from its first character to its last.
 """
 
@@ -130,15 +131,15 @@ class PyTorch:
 
 
 class Run:
-    """The training of one side within its time."""
+    """The training of one side: whole epochs, for at least or for at most its time."""
 
-    def __init__(self, side: Any, seconds: float) -> None:
-        self.side, self.seconds = side, seconds
+    def __init__(self, side: Any, seconds: float, *, at_least: bool = False) -> None:
+        self.side, self.seconds, self.at_least = side, seconds, at_least
         self.spent, self.epochs, self.longest = 0.0, 0, 0.0
 
     def turns(self) -> Iterator[None]:
-        """An epoch at a time, until another would not be over in time."""
-        while not self.epochs or self.spent + self.longest <= self.seconds:
+        """An epoch at a time, until the time is over or, where it is a limit, until another epoch would pass it."""
+        while not self.epochs or self.spent + (0 if self.at_least else self.longest) < self.seconds:
             start = time.perf_counter()
             self.side.epoch(rate((self.spent + self.longest / 2) / self.seconds))
             took = time.perf_counter() - start
@@ -177,7 +178,7 @@ def run(file: Path, *, seconds: float, share: float, alone: float) -> dict[str, 
 
         torch.set_num_threads(harness.cores())
         ours = Ours(text)
-        runs = [Run(PyTorch(text, ours.model), seconds), Run(ours, share * seconds)]
+        runs = [Run(PyTorch(text, ours.model), seconds, at_least=True), Run(ours, share * seconds)]
         in_turn(*runs)
         result["runs"] += [one.score(text.held_out) for one in runs]
     if alone:
