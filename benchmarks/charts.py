@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from scratchrnn.plot_style import BLUE, GREEN, GREY, ORANGE, VERMILLION, log, style
+from scratchrnn.plots.style import BLUE, GREEN, GREY, ORANGE, VERMILLION, log, style
 
 from .sides import OURS
 from .steps import MODES

@@ -18,7 +18,7 @@ from matplotlib.text import Annotation
 import scratchrnn as sr
 from scratchrnn import plots
 from scratchrnn.gradients.flow import Flow, LayerFlow
-from scratchrnn.plot_style import GUIDE, colour_limits, quantiles
+from scratchrnn.plots.style import GUIDE, colour_limits, quantiles
 from scratchrnn.tasks import sine
 
 

@@ -1,4 +1,4 @@
-"""How the pictures of this package look: colours, labels, log axes that survive 1e±300, notes."""
+"""How the pictures of this package look: figures, colours, labels, log axes that survive 1e±300, notes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,37 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"  # Okabe and Ito 2008
 GREY = "#777777"
 GUIDE = "_guide"  # label of a line that the limits of an axis pass over; the underscore keeps it out of a legend
+NORM = r"$N\,\Vert\partial L/\partial h_t\Vert$"
+PER_SAMPLE = rf"{NORM}  (per sample)"
+
+
+def new_figure(width: float = 7.0, height: float = 4.0) -> Figure:
+    """An empty figure of that size in inches, independent of pyplot: save it with `figure.savefig(path)`."""
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def axes(ax: Axes | None) -> Axes:
+    """The given axes, or those of a new figure that pyplot shows."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(7, 4), layout="constrained")[1]
+
+
+def figure(fig: Figure | SubFigure | None) -> Figure | SubFigure:
+    """The given figure, or a new one that pyplot shows."""
+    if fig is not None:
+        return fig
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=(9, 5), layout="constrained")
 
 
 def style(ax: Axes, title: str, xlabel: str, ylabel: str, grid: bool = True) -> None:
