@@ -13,7 +13,7 @@ import scratchrnn as sr
 from scratchrnn import losses, optimizers
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
-from scratchrnn.gradients import clip
+from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
 TWINS = numba_layers.TWINS
@@ -207,6 +207,15 @@ def subtract_cases(new: Arrays) -> Iterator[Case]:
     yield "the largest number", (new(9), np.full(9, np.finfo(new.dtype).max, new.dtype)), {}
 
 
+def flat_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, _, H, _ in SHAPES:
+        edges = np.array([0.999, -0.999, 0.9991, -0.9991, 1.0, -1.0, 0.0, -0.0, 0.5, np.nan])
+        h = new.rng.choice(edges, (T + 1, N, H)).astype(np.float32).astype(new.dtype)
+        for nonlinearity in ("tanh", "relu"):
+            yield f"{(T, N, H)} {nonlinearity}", (h[1:], nonlinearity), {}
+            yield f"a view {(T, N, H)} {nonlinearity}", (h[1:, ::-1], nonlinearity), {}
+
+
 def optimizer_cases(optimizer: Any) -> Callable[[Arrays], Iterator[Case]]:
     def cases(new: Arrays) -> Iterator[Case]:
         for size in (1, 7, 100):
@@ -235,6 +244,7 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     linear.backward: linear_backward_cases,
     losses.mse: mse_cases,
     losses.softmax_cross_entropy: cross_entropy_cases,
+    saturation.flat: flat_cases,
     clip.vector_norm: vector_norm_cases,
     clip.shrink: shrink_cases,
     optimizers.subtract: subtract_cases,

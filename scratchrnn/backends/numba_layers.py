@@ -1,4 +1,5 @@
-"""Twins of further layers: the stack and the embedding, made of what `numba_twins.py` has, and layer normalisation.
+"""Twins of further layers: the stack and the embedding, made of what `numba_twins.py` has, layer normalisation, and
+the count of saturated units.
 
 `TWINS` and `FILLS` are the whole tables, theirs and those of `numba_twins.py`.
 """
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..gradients import saturation
 from ..layers import embedding, layer_norm, stack
 from . import numba_twins
 from .arrays import Array
@@ -60,8 +62,23 @@ def _norm_back(
         dbeta[j] = sums[1, j]
 
 
+def _flat(counts: Array, h: Array, tanh: bool, limit: Any) -> None:
+    """The saturated units of every row. h (M, H), counts (M,); limit is a number of the dtype of h."""
+    M, H = h.shape
+    for i in range(M):
+        count = np.int32(0)
+        if tanh:
+            for j in range(H):
+                count += np.int32(abs(h[i, j]) > limit)
+        else:
+            for j in range(H):
+                count += np.int32(h[i, j] == 0)
+        counts[i] = count
+
+
 norm = Kernel(_norm, **OPTIONS)
 norm_back = Kernel(_norm_back, **OPTIONS)
+flat = Kernel(_flat, **OPTIONS)
 
 
 def layer_norm_forward(
@@ -113,6 +130,13 @@ def embedding_backward(
     return None, None, out, None
 
 
+def count_flat(h: Array, nonlinearity: str) -> Array:
+    """Twin of `gradients.saturation.flat`."""
+    counts = np.empty(h.shape[:2], dtype=int)
+    flat(counts.reshape(-1), rows_of(ready(h)), nonlinearity == "tanh", h.dtype.type(saturation.SATURATED))
+    return counts
+
+
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     **numba_twins.TWINS,
     stack.forward: partial(stack.forward, recurrence=numba_twins.rnn_forward),
@@ -120,6 +144,7 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     embedding.backward: embedding_backward,
     layer_norm.forward: layer_norm_forward,
     layer_norm.backward: layer_norm_backward,
+    saturation.flat: count_flat,
 }
 FILLS: frozenset[Callable[..., Any]] = numba_twins.FILLS | {
     stack.backward,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..backends.arrays import Array, namespace
@@ -13,15 +14,29 @@ class LayerFlow(NamedTuple):
 
     per_sample (N, T) is N · ‖∂L/∂h_t[n]‖, the norm over hidden units for row n, freed of the 1/N of the batch mean.
     flushed (T,) counts the entries of ∂L/∂h_t below the smallest normal number of the dtype, which were set to 0.
+    units (2, T) counts the saturated units of all rows, and units in all; None where nobody asked.
     """
 
     per_sample: Array
     flushed: Array
+    units: Array = None
 
     @property
     def norms(self) -> Array:
         """(T,) float64: ‖∂L/∂h_t‖ over batch and hidden units. Of a mean loss it shrinks as 1/√N."""
         return row_norms(self.per_sample.T) / len(self.per_sample)
+
+    @property
+    def saturated(self) -> Array:
+        """(T,) float64: the fraction of units whose slope is (nearly) 0: |h| > 0.999 of tanh, h = 0 of relu.
+
+        NaN at steps where all rows are over. Raises ValueError where units were not counted.
+        """
+        if self.units is None:
+            raise ValueError("saturated units were not counted; call loss_and_grads(…, saturation=True)")
+        saturated, units = self.units
+        xp = namespace(units)
+        return xp.where(units > 0, saturated / xp.maximum(units, 1), xp.nan)
 
 
 class Flow(NamedTuple):
@@ -48,7 +63,8 @@ class Flow(NamedTuple):
         side_by_side = namespace(sides[0].per_sample).concatenate(
             [side.per_sample[..., None] for side in sides], axis=2
         )
-        return LayerFlow(row_norms(side_by_side), sum(side.flushed for side in sides))
+        units = None if sides[0].units is None else sum(side.units for side in sides)
+        return LayerFlow(row_norms(side_by_side), sum(side.flushed for side in sides), units)
 
     @property
     def norms(self) -> Array:
@@ -64,6 +80,11 @@ class Flow(NamedTuple):
     def flushed(self) -> Array:
         """(T,) int: entries of ∂L/∂h_t set to 0 because they were subnormal."""
         return self.top.flushed
+
+    def with_units(self, units: Sequence[Array]) -> Flow:
+        """The same with the counts of saturated units of every layer."""
+        layers = tuple(layer._replace(units=own) for layer, own in zip(self.layers, units, strict=True))
+        return self._replace(layers=layers)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw ‖∂L/∂h_t‖ against the time step: median over the rows, with their range. Returns the matplotlib axes."""
