@@ -20,6 +20,8 @@ from .gradients.clip import clip_by_value as clip_by_value
 from .gradients.clip import global_norm as global_norm
 from .gradients.report import GradientCheckError as GradientCheckError
 from .gradients.report import GradientReport as GradientReport
+from .gradients.spectrum import JacobianSpectrum as JacobianSpectrum
+from .gradients.spectrum import jacobian_spectrum as jacobian_spectrum
 from .history import History as History
 from .layers.dropout import Dropout as Dropout
 from .layers.embedding import Embedding as Embedding

@@ -26,7 +26,7 @@ ROWS: list[set[str]] = [
     {"gradients", "layers.initial"},
     {"layers", "losses", "steps", "optimizers"},
     {"backends.numba_twins", "backends.numba_layers", "door", "passes", "summary"},
-    {"model", "gradients.check", "gradients.references"},
+    {"model", "gradients.check", "gradients.references", "gradients.spectrum"},
 ]
 TOP = {"cli", "__main__", ""}  # above even that; "" is the package itself
 
