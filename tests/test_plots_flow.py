@@ -324,15 +324,16 @@ def test_without_axes_pyplot_gets_a_figure_to_show(pyplot: Any) -> None:
     seen = make_seen()
     figure = plots.plot_gradient_flow(seen)
     assert pyplot.gcf() is figure and tuple(figure.get_size_inches()) == plots.figure_size(seen)
-    for ax in (
-        plots.plot_lag_map(seen.lag_map),
-        plots.plot_spectrum(seen.spectrum),
-        plots.plot_eigenvalues(np.eye(2)),
-        plots.plot_lyapunov([0.1]),
-        plots.plot_chaos([1.0], [0.1]),
-        plots.plot_surface([0, 1], [0, 1], np.ones((2, 2))),
-        plots.plot_bifurcation([0, 1], [0, 1]),
-        plots.plot_remedies({"a": [1.0]}),
-    ):
-        assert pyplot.gca() is ax
+    draws: list[Callable[[], Axes]] = [
+        lambda: plots.plot_lag_map(seen.lag_map),
+        lambda: plots.plot_spectrum(seen.spectrum),
+        lambda: plots.plot_eigenvalues(np.eye(2)),
+        lambda: plots.plot_lyapunov([0.1]),
+        lambda: plots.plot_chaos([1.0], [0.1]),
+        lambda: plots.plot_surface([0, 1], [0, 1], np.ones((2, 2))),
+        lambda: plots.plot_bifurcation([0, 1], [0, 1]),
+        lambda: plots.plot_remedies({"a": [1.0]}),
+    ]
+    for draw in draws:
+        assert draw() is pyplot.gca()
     assert len(pyplot.get_fignums()) == 9 and dict(mpl.rcParams) == settings
