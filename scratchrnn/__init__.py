@@ -22,6 +22,8 @@ from .gradients.observe import GradientFlow as GradientFlow
 from .gradients.observe import gradient_flow as gradient_flow
 from .gradients.report import GradientCheckError as GradientCheckError
 from .gradients.report import GradientReport as GradientReport
+from .gradients.spectrum import JacobianSpectrum as JacobianSpectrum
+from .gradients.spectrum import jacobian_spectrum as jacobian_spectrum
 from .history import History as History
 from .layers.dropout import Dropout as Dropout
 from .layers.embedding import Embedding as Embedding
