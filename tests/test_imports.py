@@ -26,7 +26,15 @@ ROWS: list[set[str]] = [
     {"gradients", "layers.initial"},
     {"layers", "losses", "steps", "optimizers"},
     {"backends.numba_twins", "backends.numba_layers", "door", "passes", "summary"},
-    {"model", "gradients.check", "gradients.references", "gradients.spectrum"},
+    {
+        "model",
+        "gradients.check",
+        "gradients.references",
+        "gradients.spectrum",
+        "gradients.omega",
+        "gradients.lyapunov",
+        "gradients.fixed_points",
+    },
 ]
 TOP = {"cli", "__main__", ""}  # above even that; "" is the package itself
 
