@@ -29,6 +29,7 @@ ROWS: list[set[str]] = [
     {
         *("model", "gradients.check", "gradients.references"),
         *("gradients.observe", "gradients.maps", "gradients.spectrum"),
+        *("gradients.omega", "gradients.lyapunov", "gradients.fixed_points"),
     },
 ]
 TOP = {"cli", "__main__", ""}  # above even that; "" is the package itself
