@@ -46,6 +46,7 @@ TARGETS += [
         ["tests/test_clip.py", "tests/test_door.py", "tests/test_dropout.py", "tests/test_text.py"],
     ),
     ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
+    ("scratchrnn/papers/wall.py", ["tests/test_wall.py"]),
 ]
 
 # Changes that change nothing: (file, change) and why.

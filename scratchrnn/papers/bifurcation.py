@@ -9,7 +9,7 @@ bifurcations are known exactly:
 
     5·σ(1 − σ) = 1  ⇒  σ = (1 ± √(1 − 4/5)) / 2      x = ln(σ / (1 − σ))      b = x − 5σ = −2.65561 and −2.34439.
 
-Setting: b swept over [−2.8, −2.2] in steps of 1e-4; for every b the unit runs for 5,000 steps from x = −10 and from
+Setting: b swept over [−2.9, −2.1] in steps of 1e-4; for every b the unit runs for 5,000 steps from x = −10 and from
 x = 10. Between the bifurcations the two end at different attractors, elsewhere at the same one.
 Source: Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurrent neural networks", figure 3.
 """
@@ -25,7 +25,7 @@ import numpy as np
 from .result import Result
 
 WEIGHT = 5.0
-B = np.linspace(-2.8, -2.2, 6001)
+B = np.linspace(-2.9, -2.1, 8001)
 STEPS = 5000
 APART = 0.1  # attractors are further apart than this wherever there are two; runs to the same one are not
 

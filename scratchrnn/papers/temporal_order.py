@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..backends import set_num_threads
 from ..backends.arrays import to_numpy
@@ -104,6 +103,8 @@ def one_run(setting: Setting, seed: int) -> Run:
 
 def study(settings: Iterable[Setting], seeds: int, progress: bool) -> list[Run]:
     """All runs, in the order of settings and seeds, on PROCESSES processes of one thread each."""
+    from tqdm import tqdm
+
     jobs = [(setting, seed) for setting in settings for seed in range(seeds)]
     pool = ProcessPoolExecutor(PROCESSES, get_context("spawn"), _begin)
     try:

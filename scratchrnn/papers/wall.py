@@ -29,7 +29,8 @@ from .result import Result
 
 STEPS, START, GOAL = 50, 0.5, 0.7
 W, B = np.linspace(2, 7, 501), np.linspace(-3.5, -1.5, 401)
-BEGIN, RATE, LIMIT, UPDATES = (5.5, -2.7), 0.2, 1.0, 100  # of the two ways down that are drawn
+BEGIN, RATE, LIMIT, UPDATES = (5.5, -2.7), 0.2, 1.0, 100  # of the two ways down
+SIZE = (10, 4.6)  # of the picture, in inches
 
 
 class Surface(NamedTuple):
@@ -130,6 +131,6 @@ def draw(wall: Wall, out: Path) -> dict[str, str]:
     """wall.png."""
     from ..plots import new_figure, papers
 
-    figure = new_figure(10, 4.6)
+    figure = new_figure(*SIZE)
     papers.plot_wall(wall, figure).savefig(out / "wall.png")
     return {"wall.png": "the error of one unit over w and b, its gradient, and two ways down"}

@@ -18,7 +18,6 @@ from .style import (
     VERMILLION,
     around_one,
     axes,
-    colour_limits,
     decades,
     figure,
     integers,
@@ -41,7 +40,12 @@ def plot_growth(curves: Mapping[float, np.ndarray], ax: Axes | None = None) -> A
     curves maps g to the logarithms of the norms (seeds, lags). Returns the axes.
     """
     ax = axes(ax)
-    style(ax, "Gradients grow by $g$ per step", "lag  (steps back from the loss)", "norm, relative to lag 0")
+    style(
+        ax,
+        "Gradients grow by $g$ per step",
+        "lag  (steps back from the loss)",
+        r"$\Vert\partial L/\partial h\Vert$, relative to lag 0",
+    )
     integers(ax.xaxis)
     ends: list[tuple[int, float, str, Any]] = []
     for (g, many), colour in zip(sorted(curves.items()), around_one(sorted(curves)), strict=True):
@@ -63,36 +67,43 @@ def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
     Returns the figure.
     """
     fig = figure(fig)
-    left, right = fig.subplots(1, 2, sharex=True, sharey=True)
-    w, b, error, norm = wall.surface
-    style(left, "Error", "$w$", "$b$", grid=False)
+    left, right = fig.subplots(1, 2)
+    w, b, error, _ = wall.surface
+    style(left, "Error, and two ways down", "$w$", "$b$", grid=False)
     image = left.pcolormesh(w, b, error.T, cmap="Greys", shading="nearest", rasterized=True)
     fig.colorbar(image, ax=left, label=r"$E = (\sigma(x_T) - 0.7)^2$")
-    for path, colour, name, line in ((wall.plain, VERMILLION, "plain", "--"), (wall.clipped, BLUE, "clipped", "-")):
-        left.plot(*path.T, line, color=colour, linewidth=1.6, marker=".", markersize=3.5, label=name)
-    left.plot(*wall.plain[0], "o", color="black", markersize=5, label="start")
+    left.plot(*wall.clipped.T, color=BLUE, linewidth=0.9, marker=".", markersize=4, label="clipped")
+    left.plot(*wall.plain.T, "--", color=VERMILLION, linewidth=1.8, label="not clipped")
+    left.plot(*wall.plain[0], "o", color="black", markersize=6, label="start")
     left.legend(loc="lower left", framealpha=0.9)
-    left.set(xlim=(w[0], w[-1]), ylim=(b[0], b[-1]))
+    around = np.array([wall.clipped.min(axis=0) - 0.25, wall.clipped.max(axis=0) + 0.25]).T
+    left.set(xlim=around[0], ylim=around[1])
+    _steepness(wall, fig, right)
+    return fig
 
-    style(right, "Its gradient: a wall", "$w$", "", grid=False)
-    values, _ = positive(norm)
-    low, _, _ = colour_limits(values)
-    high = float(np.nanmax(values))
-    scale = LogNorm(low, high)
-    image = right.pcolormesh(w, b, values.T, cmap="viridis", norm=scale, shading="nearest", rasterized=True)
-    bar = fig.colorbar(image, ax=right, label=r"$\Vert\nabla E\Vert$", extend="min")
+
+def _steepness(wall: Wall, fig: Figure | SubFigure, ax: Axes) -> None:
+    """The norm of the gradient over the whole grid: the largest of 4 × 4 points, for the wall is one point wide."""
+    w, b, _, norm = wall.surface
+    I, J = len(w) // 4, len(b) // 4
+    values, _ = positive(norm[: 4 * I, : 4 * J].reshape(I, 4, J, 4).max(axis=(1, 3)))
+    style(ax, "Its gradient: a wall", "$w$", "$b$", grid=False)
+    low, high = float(np.nanquantile(values, 0.005)), float(np.nanmax(values))
+    scale, at_w, at_b = LogNorm(low, high), w[: 4 * I].reshape(I, 4).mean(axis=1), b[: 4 * J].reshape(J, 4).mean(axis=1)
+    image = ax.pcolormesh(at_w, at_b, values.T, cmap="viridis", norm=scale, shading="nearest", rasterized=True)
+    bar = fig.colorbar(image, ax=ax, label=r"$\Vert\nabla E\Vert$, largest of 4 × 4 points", extend="min")
     decades(bar.ax.yaxis, np.log10(high / low), numticks=8)
+    ax.set(xlim=(w[0], w[-1]), ylim=(b[0], b[-1]))
     i, j = np.unravel_index(norm.argmax(), norm.shape)
-    right.annotate(
-        f"greatest: {norm[i, j]:,.0f}",
+    ax.annotate(
+        f"{norm[i, j]:,.0f}",
         (w[i], b[j]),
-        xytext=(-12, 24),
+        xytext=(-40, -24),
         textcoords="offset points",
         color="white",
         ha="right",
         arrowprops={"arrowstyle": "-", "color": "white"},
     )
-    return fig
 
 
 def plot_bifurcation(swept: Sweep, ax: Axes | None = None) -> Axes:
@@ -106,12 +117,12 @@ def plot_bifurcation(swept: Sweep, ax: Axes | None = None) -> Axes:
     b, slope = fixed_points(x, swept.w)
     ax.plot(b, np.where(slope > 1, x, np.nan), ":", color=GREY, linewidth=1.6, label="repelling fixed point")
     ax.plot(b, np.where(slope <= 1, x, np.nan), color=GREY, linewidth=4.5, alpha=0.4, label="attracting, exact")
-    for values, colour, line, start in ((swept.high, VERMILLION, "--", 10), (swept.low, BLUE, "-", -10)):
+    for values, colour, line, start in ((swept.high, VERMILLION, "--", "10"), (swept.low, BLUE, "-", "−10")):
         ax.plot(swept.b, values, line, color=colour, linewidth=1.5, label=f"run from $x$ = {start}")
     for place, side in zip(saddle_nodes(swept.w), ("right", "left"), strict=True):
         ax.axvline(place, color=GREY, linewidth=0.8)
         at = (-4 if side == "right" else 4, 4)
-        text = f"{place:.5f}"
+        text = f"{place:.5f}".replace("-", "−")
         ax.annotate(
             text,
             (place, 0),
@@ -122,7 +133,7 @@ def plot_bifurcation(swept: Sweep, ax: Axes | None = None) -> Axes:
             fontsize="small",
         )
     ax.set_xlim(swept.b[0], swept.b[-1])
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(frameon=False, fontsize="small", loc="center left", borderaxespad=0)
     return ax
 
 

@@ -43,8 +43,8 @@ def draw(rng: np.random.Generator, count: int, length: int) -> Part:
     """New sequences.
 
     >>> x, target = draw(np.random.default_rng(0), 3, 20)
-    >>> ["".join(SYMBOLS[i] for i in row) for row in x]
-    ['?']
+    >>> ["".join(SYMBOLS[i] for i in row) for row in x], [CLASSES[i] for i in target]
+    (['defAffcecfAefecdeffd', 'ecdBcfdceccBcdfcddcf', 'dcdBddefdefAdddedeef'], ['AA', 'BB', 'BA'])
     """
     if length < 10:
         raise ValueError(f"a tenth of the sequence must hold at least one step, so length ≥ 10; got {length}")
