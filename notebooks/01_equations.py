@@ -330,4 +330,4 @@ assert np.isfinite(list(losses.values())).all()
 #
 # **Next.** The same equations in the library, forward and backward on one screen:
 # [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py); `steps` is [scratchrnn/steps.py](../scratchrnn/steps.py).
-# Notebook 02 computes a gradient with pencil and paper.
+# [Notebook 02](02_bptt_by_hand.py) computes a gradient with pencil and paper.
