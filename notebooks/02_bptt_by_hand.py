@@ -231,7 +231,7 @@ grads = {
     "W_hy": sum(np.outer(dy[t], h[t]) for t in range(T)),
     "b_y": sum(dy[t] for t in range(T)),
 }
-print(f"all together   W_hh:  {grads['W_hh'][0]}\n{'':<20} {grads['W_hh'][1]}")
+print(f"all together  W_hh:  {grads['W_hh'][0]}\n{'':<20} {grads['W_hh'][1]}")
 
 # %% [markdown]
 # **Question.** Step 0 gives `W_hh` nothing but zeros. Why? And why is that worth knowing for someone who tests such

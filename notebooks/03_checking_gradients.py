@@ -135,7 +135,7 @@ assert 1e-7 < best < 1e-3
 #
 # <details><summary>Answer</summary>
 #
-# An error between $10^{-4}$ and $10^{-3}$: worse than with $\varepsilon = 10^{-2}$. Twelve of the sixteen digits
+# An error between $10^{-4}$ and $10^{-3}$: worse than with $\varepsilon = 10^{-2}$. About twelve of the sixteen digits
 # cancel in the difference.
 #
 # </details>
@@ -162,8 +162,7 @@ assert abs(step / exact - 1) < 1e-12
 # <details><summary>Answer</summary>
 #
 # No. `abs` of a complex number is its length, a real number, and the imaginary part with the slope in it is lost
-# without a word. The same holds for `max`, for comparisons and for `np.linalg.norm`: check before clipping, not after
-# it.
+# without a word. `np.linalg.norm` does the same, and clipping uses a norm: check gradients before they are clipped.
 #
 # </details>
 #
