@@ -18,8 +18,14 @@ from .gradients.check import check_gradients as check_gradients
 from .gradients.clip import clip_by_global_norm as clip_by_global_norm
 from .gradients.clip import clip_by_value as clip_by_value
 from .gradients.clip import global_norm as global_norm
+from .gradients.fixed_points import FixedPoint as FixedPoint
+from .gradients.fixed_points import fixed_points as fixed_points
+from .gradients.lyapunov import LyapunovSpectrum as LyapunovSpectrum
+from .gradients.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from .gradients.observe import GradientFlow as GradientFlow
 from .gradients.observe import gradient_flow as gradient_flow
+from .gradients.omega import Omega as Omega
+from .gradients.omega import OmegaValue as OmegaValue
 from .gradients.report import GradientCheckError as GradientCheckError
 from .gradients.report import GradientReport as GradientReport
 from .gradients.spectrum import JacobianSpectrum as JacobianSpectrum
