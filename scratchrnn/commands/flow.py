@@ -31,7 +31,7 @@ examples:
   scratchrnn flow --radii 0.3 0.5 --dtype float32      where float32 runs out: exactly 0
   scratchrnn flow --model demo-output/model.npz        what a trained network does
 """
-RADIUS = 1.5
+RADIUS = 2.0
 
 
 def add(commands: Any) -> None:
@@ -84,7 +84,7 @@ def run(arguments: Namespace) -> int:
 
 def _measure(
     measured: Subject, arguments: Namespace
-) -> tuple[dict[float, np.ndarray], GradientFlow, dict[str, remedies.Outcome]]:
+) -> tuple[dict[float, np.ndarray], GradientFlow, dict[str, list[remedies.Outcome]]]:
     """The decay for every radius, the one network in full, and the remedies, with a progress bar."""
     from tqdm import tqdm
 
@@ -93,7 +93,7 @@ def _measure(
     radii = sorted(set(arguments.radii))
     settings = {"seed": arguments.seed, "backend": arguments.backend, "dtype": arguments.dtype}
     bar = tqdm(
-        total=len(radii) + 1 + len(remedies.REMEDIES),
+        total=len(radii) + 1 + remedies.RUNS,
         unit="network",
         delay=2,
         leave=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Picture(NamedTuple):
 
 
 def write(
-    out: Path, curves: Mapping[float, np.ndarray], seen: GradientFlow, outcomes: Mapping[str, Outcome]
+    out: Path, curves: Mapping[float, np.ndarray], seen: GradientFlow, outcomes: Mapping[str, Sequence[Outcome]]
 ) -> output.Files:
     """flow.png, network.png and remedies.png."""
     decay(curves).figure.savefig(out / "flow.png")
@@ -66,24 +66,25 @@ def decay(curves: Mapping[float, np.ndarray]) -> Picture:
     )
 
 
-def remedies(outcomes: Mapping[str, Outcome]) -> Picture:
+def remedies(outcomes: Mapping[str, Sequence[Outcome]]) -> Picture:
     """The gradient against the lag before training, where networks differ; the loss over epochs; the gradient after."""
     figure = plots.new_figure(8, 9)
     first, loss, last = figure.subplots(3, 1)
-    starts = {name: outcome.at_first for name, outcome in outcomes.items() if not name.startswith(ONE_START)}
+    first_runs = {name: runs[0] for name, runs in outcomes.items()}
+    starts = {name: run.at_first for name, run in first_runs.items() if not name.startswith(ONE_START)}
     plots.plot_remedies(starts, first, title="The gradient before training (clipping and Ω: as none)")
-    losses = {name: outcome.history.loss for name, outcome in outcomes.items() if outcome.history.loss}
+    losses = {name: run.history.loss for name, run in first_runs.items() if run.history.loss}
     look: dict[str, Any] = {"xlabel": "epoch", "ylabel": "cross-entropy (nats)", "start": 1}
     plots.plot_remedies(losses, loss, title="The loss", **look)
-    ends = {name: outcome.at_last for name, outcome in outcomes.items()}
+    ends = {name: run.at_last for name, run in first_runs.items()}
     plots.plot_remedies(ends, last, title="The gradient after training")
     return Picture(
         figure,
         "Remedies",
         "Three line charts: the gradient against the lag before training, the loss over epochs, the gradient after it",
         "On top is what initialisation does: a curve that stays level brings news from the first input. In the middle "
-        "is who learns; below is the gradient once that is over: low at lag 0 where the loss is low, and level where it "
-        "still reaches back, as Ω asks it to.",
+        "is who learns in the first run; below is the gradient once that is over: low at lag 0 where the loss is low, "
+        "and level where it still reaches back, as Ω asks it to.",
     )
 
 
@@ -116,8 +117,8 @@ def network(measured: Subject, seen: GradientFlow) -> Iterator[Picture]:
         "Lag map",
         "Heat map of the norm of the loss of step t by the state of step k",
         "Each row is the loss of one step, each column a state it may depend on; one cell to the left of the diagonal "
-        "is one step back. Where a row turns dark the network can no longer learn from that far back; grey is exactly 0, "
-        "and blank rows belong to steps whose loss does not count.",
+        "is one step back. Where a row turns dark it can hardly learn from that far back; grey is exactly 0, and "
+        "blank rows belong to steps whose loss does not count.",
     )
     yield _alone(
         plots.plot_input_map,
@@ -147,8 +148,8 @@ def network(measured: Subject, seen: GradientFlow) -> Iterator[Picture]:
             "Singular values",
             "Line chart of the logarithms of the singular values of the Jacobian against the lag: a fan",
             "Each line says by how much the gradient changes along one direction on its way back, in powers of ten. "
-            "The fan opens: some directions survive long after others are lost, and the gap between the outermost lines is "
-            "the condition number.",
+            "The fan opens: some directions survive long after others are lost, and the gap between the outermost "
+            "lines is the condition number.",
         )
     name = _top_matrix(measured)
     figure = plots.new_figure(5.4, 4.8)

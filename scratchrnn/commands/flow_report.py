@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -16,11 +18,12 @@ from ..gradients.observe import GradientFlow
 from . import flow_pictures, remedies
 from .flow import RADIUS, decay_rows
 from .flow_data import Subject
-from .flow_pictures import DPI, Picture
+from .flow_pictures import Picture
 from .output import version
 from .remedies import Outcome
 
 TEMPLATE = Path(__file__).with_name("flow_report.html")
+PIXELS = 94  # of the page for each inch: 7.5 inches fill its column
 STEPS = {"all": "every step", "last": "the last step only"}
 Table = Sequence[Sequence[str]]  # the first row is its head
 
@@ -30,7 +33,7 @@ def page(
     measured: Subject,
     curves: Mapping[float, np.ndarray],
     seen: GradientFlow,
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, Sequence[Outcome]],
 ) -> str:
     """All of it: settings, equations, decay, the one network, remedies. Needs nothing outside itself."""
     decay = _section(
@@ -56,7 +59,10 @@ def page(
         "Remedies compared",
         task,
         figure_html(flow_pictures.remedies(outcomes)),
-        table_html(remedy_rows(outcomes), "After training; norms are the global norm of an update before clipping"),
+        table_html(
+            remedy_rows(outcomes),
+            "After training: runs with 99 % right; the median loss; the greatest global norm; updates clipped",
+        ),
     )
     texts = {
         "title": "Gradients through time",
@@ -72,19 +78,21 @@ def page(
 
 def figure_html(picture: Picture) -> str:
     """A picture that holds its own bytes, with its explanation."""
-    width, height = (round(DPI * inches) for inches in picture.figure.get_size_inches())
+    width, height = (round(PIXELS * inches) for inches in picture.figure.get_size_inches())
     return (
         f'<figure>\n<img src="data:image/png;base64,{picture.png()}" width="{width}" height="{height}" '
         f'alt="{escape(picture.alt)}">\n'
-        f"<figcaption><strong>{escape(picture.name)}.</strong> {escape(picture.reading)}</figcaption>\n</figure>"
+        f"<figcaption><strong>{symbols(picture.name)}.</strong> {symbols(picture.reading)}</figcaption>\n</figure>"
     )
 
 
 def table_html(rows: Table, caption: str) -> str:
     """A table whose first row is its head."""
-    head, *body = ["".join(f"<CELL>{escape(cell)}</CELL>" for cell in row) for row in rows]
+    head, *body = ["".join(f"<CELL>{symbols(cell)}</CELL>" for cell in row) for row in rows]
     lines = [f"<tr>{head.replace('CELL', 'th')}</tr>", *(f"<tr>{row.replace('CELL', 'td')}</tr>" for row in body)]
-    return f'<div class="table"><table>\n<caption>{escape(caption)}</caption>\n' + "\n".join(lines) + "\n</table></div>"
+    return (
+        f'<div class="table"><table>\n<caption>{symbols(caption)}</caption>\n' + "\n".join(lines) + "\n</table></div>"
+    )
 
 
 def settings_html(arguments: Namespace, measured: Subject) -> str:
@@ -92,12 +100,13 @@ def settings_html(arguments: Namespace, measured: Subject) -> str:
     radii = ", ".join(f"{radius:g}" for radius in sorted(set(arguments.radii)))
     rows = {
         "decay": f"untrained networks with {arguments.hidden_size} units, spectral radii {radii}; "
-        f"{arguments.batch_size} sequences of {arguments.time} steps of noise N(0, {arguments.input_scale:g}²), loss on the last step",
+        f"{arguments.batch_size} sequences of {arguments.time} steps of noise N(0, {arguments.input_scale:g}²), "
+        "loss on the last step",
         "in full": f"{measured.about}, on {measured.data}; loss on {STEPS[measured.steps]}",
         "remedies": f"W_hh of spectral radius {arguments.spectral_radius or RADIUS:g} where the remedy does not set it",
         "machine": f"backend {measured.model.backend}, {measured.model.dtype}, seed {arguments.seed}",
     }
-    return "<dl>\n" + "\n".join(f"<dt>{escape(a)}</dt><dd>{escape(b)}</dd>" for a, b in rows.items()) + "\n</dl>"
+    return "<dl>\n" + "\n".join(f"<dt>{symbols(a)}</dt><dd>{symbols(b)}</dd>" for a, b in rows.items()) + "\n</dl>"
 
 
 def number_rows(seen: GradientFlow) -> Table:
@@ -122,35 +131,51 @@ def number_rows(seen: GradientFlow) -> Table:
     return rows
 
 
-def remedy_rows(outcomes: Mapping[str, Outcome]) -> Table:
+def remedy_rows(outcomes: Mapping[str, Sequence[Outcome]]) -> Table:
     """How each remedy fared."""
-    rows = [["remedy", "right", "last loss", "greatest norm", "clipped", "updates"]]
-    for name, outcome in outcomes.items():
-        history = outcome.history
-        norms, clipped = history.grad_norm, history.clipped
+    rows = [["remedy", "solved", "last loss", "greatest norm", "clipped", "not finite"]]
+    for name, runs in outcomes.items():
+        losses = [run.history.loss[-1] for run in runs if run.history.loss]
+        norms = [norm for run in runs for norm in run.history.grad_norm]
+        clipped = [each for run in runs for each in run.history.clipped]
         rows.append(
             [
                 name,
-                f"{outcome.accuracy:.0%}",
-                f"{history.loss[-1]:.2g}" if history.loss else "–",
+                f"{sum(run.solved for run in runs)} of {len(runs)}",
+                f"{np.median(losses):.2g}" if losses else "–",
                 f"{max(norms):.2g}" if norms else "–",
                 f"{np.mean(clipped):.0%}" if any(clipped) else "–",
-                f"{len(norms)}" + (", then not finite" if outcome.stopped else ""),
+                f"{sum(run.stopped for run in runs)}",
             ]
         )
     return rows
 
 
 def power_of_ten(log10: float) -> str:
-    """A number whose logarithm may lie far outside of a float: 10^−1234.5 where it does.
+    """A number, written from its logarithm, for it may lie far outside of a float.
 
-    >>> power_of_ten(-2.0), power_of_ten(-4321.25), power_of_ten(-np.inf)
-    ('0.01', '10^−4321.2', '0')
+    >>> power_of_ten(-2.0), power_of_ten(-432.1), power_of_ten(-54321.0), power_of_ten(-np.inf)
+    ('0.01', '7.94·10^−433', '10^−54321.0', '0')
     """
     if np.isinf(log10):
         return "0" if log10 < 0 else "∞"
-    return f"{10.0**log10:.3g}" if abs(log10) < 300 else f"10^{log10:.1f}".replace("-", "−")
+    if abs(log10) >= 1e4:
+        return f"10^{log10:.1f}".replace("-", "−")
+    if -3 <= log10 < 5:
+        return f"{10.0**log10:.3g}"
+    power = math.floor(log10)
+    return f"{10.0 ** (log10 - power):.2f}·10^{power}".replace("-", "−")
+
+
+def symbols(text: str) -> str:
+    """Text as HTML: everything escaped, W_hh and h_{t−1} with subscripts, ρ^lag and 10^−9 with superscripts.
+
+    >>> symbols("W_hh & h_{t−1}, 10^−9")
+    'W<sub>hh</sub> &amp; h<sub>t−1</sub>, 10<sup>−9</sup>'
+    """
+    text = re.sub(r"\b([WbhxyL])_(?:\{([^}]*)\}|([a-z]+))", r"\1<sub>\2\3</sub>", escape(text))
+    return re.sub(r"\^(−?[\d.]*\d|lag)", r"<sup>\1</sup>", text)
 
 
 def _section(title: str, text: str, *parts: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n<p>{escape(text)}</p>\n" + "\n".join(parts) + "\n</section>"
+    return f"<section>\n<h2>{symbols(title)}</h2>\n<p>{symbols(text)}</p>\n" + "\n".join(parts) + "\n</section>"
