@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backends.arrays import namespace, to_numpy
 from .clip import row_norms
-from .flow import Flow
+from .flow import Flow, mean_of_rows
 
 MAX_FLOW_ROWS = 512
 MAX_FLOW_NUMBERS = 1 << 22  # 32 MiB
@@ -83,7 +83,7 @@ class FlowRecord:
         details = None
         if grad_norms is not None and update_ratios is not None:
             self.names = tuple(grad_norms)
-            saturated = np.stack([to_numpy(layer.saturated) for layer in flow.layers])
+            saturated = to_numpy(mean_of_rows(xp.stack([layer.saturation for layer in flow.layers])))
             of_tensors = (np.array([tensors[name] for name in self.names]) for tensors in (grad_norms, update_ratios))
             details = Details(spread(per_sample, lengths), saturated, *of_tensors)
         self.directions = flow.directions
@@ -185,16 +185,15 @@ class FlowRecord:
 
 def spread(per_sample: np.ndarray, lengths: Any = None) -> np.ndarray:
     """(3, cells, T): least, median and largest over the rows of (cells, T, N) that are not over; NaN where all are."""
-    cells, T, N = per_sample.shape
-    alive = np.full(T, N)
-    if lengths is not None:
-        inside = np.arange(T)[:, None] < to_numpy(lengths)
-        per_sample, alive = np.where(inside, per_sample, np.nan), inside.sum(axis=1)
-    ordered = np.sort(per_sample, axis=2)  # NaN last
-    last = np.maximum(alive - 1, 0)
-    t = np.arange(T)
+    T, N = per_sample.shape[1:]
+    if lengths is None:
+        ordered = np.sort(per_sample, axis=2)
+        return np.stack([ordered[..., 0], (ordered[..., (N - 1) // 2] + ordered[..., N // 2]) / 2, ordered[..., -1]])
+    inside = np.arange(T)[:, None] < to_numpy(lengths)
+    ordered = np.sort(np.where(inside, per_sample, np.nan), axis=2)  # NaN last
+    t, last = np.arange(T), np.maximum(inside.sum(axis=1) - 1, 0)
     median = (ordered[:, t, last // 2] + ordered[:, t, (last + 1) // 2]) / 2
-    return np.stack([ordered[:, :, 0], median, ordered[:, t, last]])
+    return np.stack([ordered[..., 0], median, ordered[:, t, last]])
 
 
 def table(arrays: Sequence[np.ndarray], axes: int) -> np.ndarray:
