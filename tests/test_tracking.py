@@ -21,7 +21,7 @@ from helpers import (
 )
 
 import scratchrnn as sr
-from scratchrnn import checkpoint
+from scratchrnn import checkpoint, plots
 from scratchrnn.gradients import record
 from scratchrnn.gradients.record import MAX_FLOW_ROWS, FlowRecord, spread
 
@@ -218,7 +218,7 @@ def test_a_run_may_change_what_it_tracks(tmp_path: Path) -> None:
     loaded = checkpoint.read(tmp_path / "model.npz").history
     assert loaded is not None
     assert_records_same(loaded.flow, history.flow)
-    history.plot_gradients()
+    assert history.plot_gradients(plots.new_figure()).axes
 
 
 def test_files_from_before_there_were_cells_are_read(tmp_path: Path) -> None:
