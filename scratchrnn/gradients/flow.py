@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..backends.arrays import Array, namespace
 from .clip import row_norms
 
@@ -100,4 +102,4 @@ def mean_of_rows(a: Array) -> Array:
         return means
     there = ~xp.isnan(a)
     counts = there.sum(axis=-2)
-    return xp.where(counts > 0, xp.where(there, a, 0).sum(axis=-2) / xp.maximum(counts, 1), xp.nan)
+    return xp.where(counts > 0, xp.where(there, a, 0).sum(axis=-2) / xp.maximum(counts, 1), np.nan)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import namespace, to_numpy
+from ..backends.arrays import to_numpy
 from .clip import row_norms
 from .flow import Flow, LayerFlow, mean_of_rows
 
@@ -50,11 +50,10 @@ class Seen(NamedTuple):
 
     def row(self) -> FlowRow:
         """Norms, and where tensors were looked at, everything."""
-        xp = namespace(self.layers[0].per_sample)
-        per_sample = to_numpy(xp.stack([layer.per_sample.T for layer in self.layers]))  # (cells, T, N)
+        per_sample = np.stack([to_numpy(layer.per_sample).T for layer in self.layers])  # (cells, T, N)
         details = None
         if self.tensors is not None:
-            saturated = to_numpy(mean_of_rows(xp.stack([layer.saturation for layer in self.layers])))
+            saturated = mean_of_rows(np.stack([to_numpy(layer.saturation) for layer in self.layers]))
             details = Details(spread(per_sample, self.lengths), saturated, *map(np.array, self.tensors))
         N = per_sample.shape[2]
         return FlowRow(self.update, N, row_norms(per_sample) / N, details)

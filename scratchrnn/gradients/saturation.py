@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backends.arrays import Array, namespace
 from ..backends.numpy_backend import Backend
 from ..layers.stack import turn
@@ -22,7 +24,7 @@ def saturated(h: Array, valid: Array | None, nonlinearity: str) -> Array:
     """
     xp = namespace(h)
     fractions = ((xp.abs(h) > SATURATED) if nonlinearity == "tanh" else (h == 0)).mean(axis=2)
-    return fractions if valid is None else xp.where(valid[..., 0], fractions, xp.nan)
+    return fractions if valid is None else xp.where(valid[..., 0], fractions, np.nan)
 
 
 def of_cells(layers: Sequence[Any], backend: Backend, traces: Sequence[Any], lengths: Array | None) -> list[Array]:
