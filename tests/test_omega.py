@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import BIDIRECTIONAL, STEPS, complex_step, difference, make_batch, make_model
+from helpers import BIDIRECTIONAL, STEPS, assert_close, complex_step, difference, make_batch, make_model, one_hot
 
 import scratchrnn as sr
 from scratchrnn.gradients.omega import omega
@@ -163,6 +163,15 @@ def test_fit_adds_it_to_the_gradient(backend: str) -> None:
     history = sr.fit(model, x, target, epochs=1, regularizer=sr.Omega(0.25), **options)
     np.testing.assert_allclose(model.params.vector, before - 0.5 * expected.vector, rtol=1e-11, atol=1e-14)
     assert history.grad_norm[0] == pytest.approx(sr.global_norm(expected), rel=1e-12)
+
+
+def test_tokens_are_one_hot_vectors(backend: str) -> None:
+    model = make_model("deep", backend=backend)
+    batch = make_batch(model, tokens=True)
+    ours = sr.Omega(1.0).measure(model, **batch)
+    theirs = sr.Omega(1.0).measure(model, **(batch | {"x": one_hot(batch["x"], model.input_size)}))
+    assert ours.value == pytest.approx(theirs.value, rel=1e-12)
+    assert_close(ours.grads, theirs.grads, 1e-12)
 
 
 def test_float32_keeps_its_dtype(backend: str) -> None:
