@@ -203,6 +203,9 @@ def test_it_brings_the_ratio_of_a_forgetful_network_towards_1(rng: np.random.Gen
 def test_what_it_cannot_do_is_refused() -> None:
     with pytest.raises(ValueError, match="weight"):
         sr.Omega(-1.0)
+    strength: Any = 0.1
+    with pytest.raises(TypeError, match="regularizer must be"):
+        sr.fit(sr.VanillaRNN(1, 2, 1), np.zeros((2, 5, 1)), np.zeros((2, 5, 1)), epochs=1, regularizer=strength)
     encoder = sr.SequenceModel([sr.RNN(5, 8)])
     decoder = sr.SequenceModel([sr.RNN(4, 8), sr.Linear(8, 3)], loss="cross_entropy")
     model: Any = sr.EncoderDecoder(encoder, decoder, length=6)

@@ -91,10 +91,8 @@ def orthogonal(X: Columns) -> Columns:
         if not wrong.any():
             Z, _ = scaled(unit, logs)
             return Columns(Z.unit @ basis.T, Z.logs)
-        for p, q in tournament(len(unit)):
-            at = wrong[p, q]
-            if at.any():
-                turn(unit, logs, p[at], q[at])
+        for p, q in rounds(wrong):
+            turn(unit, logs, p, q)
     raise FloatingPointError(f"the columns of a product are not orthogonal after {SWEEPS} sweeps")
 
 
@@ -143,6 +141,26 @@ def turn(unit: Array, logs: Array, p: Array, q: Array) -> None:
         length = np.sqrt((moved**2).sum(axis=1))
         unit[i] = moved / length[:, None]
         logs[i] += np.log(length) - np.log1p((r * tau) ** 2) / 2
+
+
+def rounds(wrong: Array) -> Iterator[tuple[Array, Array]]:
+    """The pairs (p, q) that are wrong, in rounds of pairs that have no member in common.
+
+    In a long product only neighbours are: these go by their distance q − p, many pairs as in a tournament.
+    """
+    p, q = np.nonzero(np.triu(wrong))
+    distances = np.unique(q - p)
+    if 2 * len(distances) < len(wrong):
+        for distance in distances:
+            for parity in (0, 1):
+                at = (q - p == distance) & (p // distance % 2 == parity)
+                if at.any():
+                    yield p[at], q[at]
+        return
+    for p, q in tournament(len(wrong)):
+        at = wrong[p, q]
+        if at.any():
+            yield p[at], q[at]
 
 
 @cache
