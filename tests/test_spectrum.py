@@ -113,6 +113,14 @@ def test_dead_units_make_exact_zeros(rng: np.random.Generator) -> None:
     assert not np.isnan(spectra).any()
 
 
+def test_units_of_an_identity_die_one_by_one(rng: np.random.Generator) -> None:
+    slopes = (rng.random((40, 30)) < 0.95).astype(float)
+    alive = slopes[::-1].cumprod(axis=0).sum(axis=1)
+    assert 0 < alive[-1] < 10
+    for logs, count in zip(list(product_spectrum(slopes, np.eye(30)))[1:], alive, strict=True):
+        assert np.isfinite(logs).sum() == count and not logs[: int(count)].any()
+
+
 def test_a_singular_matrix_of_zeros() -> None:
     *_, logs = product_spectrum(np.ones((3, 2)), np.zeros((2, 2)))
     assert (logs == -np.inf).all()

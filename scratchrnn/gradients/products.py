@@ -42,8 +42,9 @@ def product_spectrum(slopes: Array, W_hh: Array) -> Iterator[Array]:
     """Natural logarithms of the singular values of ∂h_t/∂h_k, descending (H,), for lag t − k = 0, 1, … T.
 
     slopes (T, H) is the derivative of the nonlinearity at h_{t−T+1} … h_t, in this order; W_hh (H, H). A singular value
-    is −inf where the product has a lower rank because units are dead (slope exactly 0). Raises ValueError where shapes
-    do not fit together or a number is not finite.
+    is −inf where the product has a lower rank because units are dead (slope exactly 0); one that is 0 because W_hh is
+    singular comes out as small as rounding makes it. Raises ValueError where shapes do not fit together or a number is
+    not finite.
 
     >>> W_hh = np.diag([1.0, 1e-9])
     >>> *_, last = product_spectrum(np.ones((1000, 2)), W_hh)
