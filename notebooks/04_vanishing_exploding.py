@@ -316,6 +316,7 @@ assert 100 < first < 140 and (curves["float64"] > 0).all()
 # A small test of memory. At step 0 the network hears +1 or −1. Then comes noise, for `lag` steps. At the end it must
 # say what the first number was. Answering 0 always gives a loss of 1. $W_{hh}$ begins with $\rho = 0.7$.
 
+
 # %%
 def recall(count, lag, seed):
     """x (count, lag + 1, 2): the sign at step 0 in the first place, noise in the second; target (count, 1)."""
@@ -332,6 +333,7 @@ def learn(model, lag, regularizer=None):
     settings = {"steps": "last", "epochs": 12, "batch_size": 50, "optimizer": sr.Adam(0.003), "clip_norm": 1.0}
     new = recall(500, lag, seed=2)
     return sr.fit(model, x, target, **settings, validation=new, regularizer=regularizer, progress=False)
+
 
 # %%
 short, long = (learn(sr.VanillaRNN(2, 32, 1, init="spectral(0.7)"), lag) for lag in (5, 60))
