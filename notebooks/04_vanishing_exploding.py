@@ -371,19 +371,20 @@ assert short.val_loss[-1] < 0.01 and min(long.val_loss) > 0.9 and first < 1e-6 *
 # %%
 relu = [sr.RNN(2, 32, nonlinearity="relu", init="identity"), sr.Linear(32, 1)]
 networks = {
-    "none": (sr.VanillaRNN(2, 32, 1, init="spectral(0.7)"), None),
     "orthogonal": (sr.VanillaRNN(2, 32, 1, init="orthogonal"), None),
     "identity + ReLU": (sr.SequenceModel(relu), None),
     "Ω": (sr.VanillaRNN(2, 32, 1, init="spectral(0.7)"), sr.Omega(1.0)),
 }
-losses, flows = {}, {}
+histories = {"none": long}
 for name, (model, regularizer) in networks.items():
-    history = learn(model, 60, regularizer)
-    losses[name], flows[name] = history.val_loss, history.flow.per_sample[5][::-1]  # once Ω had 5 updates
+    histories[name] = learn(model, 60, regularizer)
+for name, history in histories.items():
     print(f"{name:<16} least loss on new sequences {min(history.val_loss):.4f}")
     assert (min(history.val_loss) < 0.1) == (name != "none")
 
 # %%
+flows = {name: history.flow.per_sample[5][::-1] for name, history in histories.items()}  # once Ω had 5 updates
+losses = {name: history.val_loss for name, history in histories.items()}
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 plots.plot_remedies(flows, left, title="The gradient, at update 6")
 plots.plot_remedies(losses, right, title="Learning, lag 60", xlabel="epoch", ylabel="loss on new sequences", start=1)
