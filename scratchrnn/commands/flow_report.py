@@ -70,7 +70,7 @@ def page(
     }
     texts |= {"version": version(), "date": f"{date.today():%d %B %Y}"}
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        {name: escape(text) for name, text in texts.items()},
+        {name: symbols(text) for name, text in texts.items()},
         settings=settings_html(arguments, measured),
         sections="\n".join((decay, network, compared)),
     )
@@ -112,9 +112,11 @@ def settings_html(arguments: Namespace, measured: Subject) -> str:
 def number_rows(seen: GradientFlow) -> Table:
     """The loss, norms, and what the spectrum says."""
     rows = [["what", "value"], ["loss", f"{seen.loss:.4g}"]]
-    norms = np.asarray(to_numpy(seen.norms))
-    rows += [["‖∂L/∂h_t‖ at the first step", f"{norms[0]:.3g}"], ["at the last", f"{norms[-1]:.3g}"]]
-    rows += [[f"‖∂L/∂{name}‖", f"{norm:.3g}"] for name, norm in seen.grad_norms.items()]
+    norms = to_numpy(seen.norms)
+    named = {"‖∂L/∂h_t‖ at the first step": norms[0], "at the last": norms[-1]}
+    named |= {f"‖∂L/∂{name}‖": norm for name, norm in seen.grad_norms.items()}
+    with np.errstate(divide="ignore"):  # log10 of 0 is −∞
+        rows += [[name, power_of_ten(float(np.log10(norm)))] for name, norm in named.items()]
     for cell, fraction in enumerate(np.nanmean(seen.saturated, axis=1)):
         rows.append([f"saturated units of layer {cell}, mean over steps", f"{fraction:.1%}"])
     if (spectrum := seen.spectrum) is not None:

@@ -95,8 +95,10 @@ def _train(model: SequenceModel, x: np.ndarray, target: np.ndarray, remedy: Reme
         history = fit(model, x, target, **settings, **remedy.training)
     except NonFiniteError as error:
         history, stopped = error.history, True
-    right = to_numpy(model.predict(x, steps="last")).argmax(axis=-1) == target
-    return Outcome(at_first, lag_norms(model, x, target), history, float(right.mean()), stopped)
+    with np.errstate(over="ignore", invalid="ignore"):  # weights may be as large as a float gets
+        right = to_numpy(model.predict(x, steps="last")).argmax(axis=-1) == target
+        at_last = lag_norms(model, x, target)
+    return Outcome(at_first, at_last, history, float(right.mean()), stopped)
 
 
 def lag_norms(model: SequenceModel, x: np.ndarray, target: np.ndarray) -> np.ndarray:
