@@ -47,7 +47,6 @@ TARGETS += [
     ),
     ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
     ("scratchrnn/gradients/omega.py", ["tests/test_omega.py"]),
-    ("scratchrnn/gradients/products.py", ["tests/test_spectrum.py"]),
 ]
 
 # Changes that change nothing: (file, change) and why.
