@@ -1,7 +1,8 @@
 """Temporal order with and without clipping: how often a plain tanh network learns it, and the norms that explain it.
 
-The task is that of scratchrnn/tasks/temporal_order.py: which of two signals, half a sequence apart, came first.
-Clipping the global norm of the gradient raises the share of runs that solve it.
+The task is that of scratchrnn/tasks/temporal_order.py: which of two signals, half a sequence apart, came first. At rate
+0.05 clipping the global norm decides it: none of ten runs without, all ten with it. At rate 0.01 ours differs from what
+was seen: 5 of 10 with clipping and 5 without, not 8 and 4. That is within the scatter of ten runs, and shows no gain.
 
 Setting: 50 tanh units, all weight matrices N(0, std²), biases 0, float32 as in the loop that the figures are from;
 plain SGD, 20 new sequences an update; global-norm clipping at 1 or none. Every 250 updates 10,000 fresh sequences are
