@@ -4,7 +4,7 @@ The task is that of scratchrnn/tasks/temporal_order.py: which of two signals, ha
 0.05 clipping the global norm decides it: none of ten runs without, all ten with it. At rate 0.01 ours differs from what
 was seen: 5 of 10 with clipping and 5 without, not 8 and 4. That is within the scatter of ten runs, and shows no gain.
 
-Setting: 50 tanh units, all weight matrices N(0, std²), biases 0, float32 as in the loop that the figures are from;
+Setting: 50 tanh units, all weight matrices N(0, std²), biases 0, float32;
 plain SGD, 20 new sequences an update; global-norm clipping at 1 or none. Every 250 updates 10,000 fresh sequences are
 tested; the first time fewer than 1 % are wrong the run counts as solved and ends. A run whose gradient is no longer
 finite counts as failed. Ten seeds of every setting; quick: two of rate 0.05 at L = 30, at most 8,000 updates.
