@@ -10,7 +10,7 @@ tested; the first time fewer than 1 % are wrong the run counts as solved and end
 finite counts as failed. Ten seeds of every setting; quick: two of rate 0.05 at L = 30, at most 8,000 updates.
 
 Pascanu, Mikolov and Bengio draw success rates as curves over L. The shares to compare with are those that a plain
-PyTorch loop at the same settings gave, each of ten runs (six at L = 50), so that both sides are samples. The tolerance
+loop at the same settings gave, each of ten runs (six at L = 50), so that both sides are samples. The tolerance
 is about twice the standard deviation of the difference of two such samples.
 
 Source: Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurrent neural networks", figure 7.
@@ -49,7 +49,7 @@ class Setting(NamedTuple):
     rate: float
     updates: int  # at most
     clip_norm: float | None
-    seen: tuple[int, int]  # solved, of so many, by a plain loop in PyTorch
+    seen: tuple[int, int]  # solved, of so many, by a plain loop
     tolerance: float  # of the share
 
     def __str__(self) -> str:
