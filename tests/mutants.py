@@ -48,6 +48,10 @@ TARGETS += [
     ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
     ("scratchrnn/gradients/omega.py", ["tests/test_omega.py"]),
     ("scratchrnn/papers/wall.py", ["tests/test_wall.py"]),
+    ("scratchrnn/gradients/flow.py", ["tests/test_observe.py", "tests/test_model.py"]),
+    ("scratchrnn/gradients/maps.py", ["tests/test_observe.py"]),
+    ("scratchrnn/gradients/record.py", ["tests/test_tracking.py"]),
+    ("scratchrnn/gradients/saturation.py", ["tests/test_observe.py", "tests/test_tracking.py"]),
 ]
 
 # Changes that change nothing: (file, change) and why.
