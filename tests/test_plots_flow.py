@@ -242,7 +242,7 @@ def test_names_at_ends_do_not_run_out_of_the_picture() -> None:
 
 def test_all_of_a_gradient_flow() -> None:
     seen = make_seen()
-    figure = plots.new_figure(*plots.figure_size(seen))
+    figure = plots.new_figure(*plots.gradient_flow_size(seen))
     assert plots.plot_gradient_flow(seen, figure) is figure
     assert [title.partition(":")[0].partition(" ")[0] for title in titles(figure)] == [
         *("Gradient", "Gradient", "Lag", "Input", "Decay", "Singular")
@@ -260,7 +260,7 @@ def test_what_was_not_measured_has_no_panel() -> None:
         ["lag_map", "input_map", "spectrum"],
     ):
         seen = make_seen(**dict.fromkeys(names))
-        figure = plots.plot_gradient_flow(seen, Figure(figsize=plots.figure_size(seen)))
+        figure = plots.plot_gradient_flow(seen, Figure(figsize=plots.gradient_flow_size(seen)))
         missing = {"lag_map": ("Lag", "Decay"), "input_map": ("Input",), "spectrum": ("Singular",)}
         for name, words in missing.items():
             there = any(title.startswith(words) for title in titles(figure))
@@ -309,7 +309,7 @@ def test_no_range_breaks_a_picture(values: np.ndarray, units: int) -> None:
         input_map=table,
         spectrum=spectrum,
     )
-    figure = Figure(figsize=plots.figure_size(seen))
+    figure = Figure(figsize=plots.gradient_flow_size(seen))
     plots.plot_gradient_flow(seen, figure)
     assert ink(figure) > 0.01
     figure = Figure(figsize=(8, 3))
@@ -323,7 +323,7 @@ def test_without_axes_pyplot_gets_a_figure_to_show(pyplot: Any) -> None:
     settings = dict(mpl.rcParams)
     seen = make_seen()
     figure = plots.plot_gradient_flow(seen)
-    assert pyplot.gcf() is figure and tuple(figure.get_size_inches()) == plots.figure_size(seen)
+    assert pyplot.gcf() is figure and tuple(figure.get_size_inches()) == plots.gradient_flow_size(seen)
     draws: list[Callable[[], Axes]] = [
         lambda: plots.plot_lag_map(seen.lag_map),
         lambda: plots.plot_spectrum(seen.spectrum),

@@ -12,7 +12,7 @@ from .flow import plot_flow as plot_flow
 from .maps import plot_input_map as plot_input_map
 from .maps import plot_lag_decay as plot_lag_decay
 from .maps import plot_lag_map as plot_lag_map
-from .observed import figure_size as figure_size
+from .observed import gradient_flow_size as gradient_flow_size
 from .observed import plot_gradient_flow as plot_gradient_flow
 from .observed import plot_saturated as plot_saturated
 from .observed import plot_tensor_norms as plot_tensor_norms

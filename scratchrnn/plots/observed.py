@@ -28,11 +28,11 @@ def plot_gradient_flow(flow: GradientFlow, fig: Figure | SubFigure | None = None
 
     Norms over time with the saturated fraction below them, the gradient of each tensor, lag map and input map, decay
     with the lag beside its bound, singular values of ∂h_t/∂h_{t−lag}. What was not measured (None) has no panel. A
-    figure that is given wants `figure_size` inches. Returns the figure.
+    figure that is given wants `gradient_flow_size` inches. Returns the figure.
     """
     panels = _panels(flow)
     rows = _rows(flow)
-    fig = figure(fig, *figure_size(flow))
+    fig = figure(fig, *gradient_flow_size(flow))
     grid = fig.add_gridspec(rows, 2)
     upper = grid[0, 0].subgridspec(2, 1, height_ratios=[2.6, 1])
     top = fig.add_subplot(upper[0])
@@ -49,7 +49,7 @@ def plot_gradient_flow(flow: GradientFlow, fig: Figure | SubFigure | None = None
     return fig
 
 
-def figure_size(flow: GradientFlow) -> tuple[float, float]:
+def gradient_flow_size(flow: GradientFlow) -> tuple[float, float]:
     """Width and height in inches that `plot_gradient_flow` gives to its figure."""
     return WIDTH, ROW * _rows(flow)
 

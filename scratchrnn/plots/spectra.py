@@ -99,10 +99,10 @@ def plot_lyapunov(exponents: Any, ax: Axes | None = None, *, exact: Any = None, 
     An exponent of λ means that a direction grows as e^{λt}: above 0 a disturbance grows, below it dies out. −∞ (a
     direction that is lost at once) is left out, with a note. Returns the axes.
     """
-    ax = axes(ax)
     exponents = np.ravel(to_numpy(exponents)).astype(float)
     if not len(exponents):
         raise ValueError("no exponents to draw")
+    ax = axes(ax)
     style(ax, "Lyapunov spectrum", "number $i$", r"exponent $\lambda_i$  (per step)")
     integers(ax.xaxis)
     ax.axhline(0, color=GREY, linewidth=0.8)
@@ -125,11 +125,11 @@ def plot_chaos(
     exponents (gains,) or (gains, seeds): each seed is a dot, their mean the line. known (gains,) are crosses beside
     them. Returns the axes.
     """
-    ax = axes(ax)
     gains, table = np.ravel(gains), np.asarray(to_numpy(exponents), dtype=float)
     table = table[:, None] if table.ndim == 1 else table
     if len(gains) != len(table):
         raise ValueError(f"{len(gains)} gains need as many rows of exponents, got shape {table.shape}")
+    ax = axes(ax)
     style(ax, "Onset of chaos", "gain $g$", r"greatest exponent $\lambda_1$  (per step)")
     ax.axhline(0, color=GREY, linewidth=0.8)
     ax.axvline(1, color=GREY, linewidth=0.8, linestyle=":")

@@ -34,12 +34,12 @@ def plot_surface(
 
     Source: Pascanu, Mikolov, Bengio 2013, On the difficulty of training recurrent neural networks, figure 6.
     """
-    ax = axes(ax)
     w, b, values = np.ravel(to_numpy(w)), np.ravel(to_numpy(b)), to_numpy(values)
     if values.shape != (len(b), len(w)):
         raise ValueError(f"values have shape {values.shape}, expected (b, w) = ({len(b)}, {len(w)})")
-    style(ax, title, "weight $w$", "bias $b$", grid=False)
     extent = (*_edges(w, "w"), *_edges(b, "b"))
+    ax = axes(ax)
+    style(ax, title, "weight $w$", "bias $b$", grid=False)
     heat_map(ax, values, label, extent=extent, origin="lower", interpolation="auto", peak=True)
     for (name, path), colour in zip((paths or {}).items(), cycle(PATH_COLOURS), strict=False):
         points = np.asarray(to_numpy(path), dtype=float)
@@ -69,11 +69,11 @@ def plot_bifurcation(
 
     Source: Pascanu, Mikolov, Bengio 2013, On the difficulty of training recurrent neural networks, figure 3.
     """
-    ax = axes(ax)
     b, branches = np.ravel(to_numpy(b)), np.asarray(to_numpy(branches), dtype=float)
     branches = branches[:, None] if branches.ndim == 1 else branches
     if len(branches) != len(b):
         raise ValueError(f"{len(b)} values of b need as many rows of branches, got shape {branches.shape}")
+    ax = axes(ax)
     attracts = np.ones(branches.shape, bool) if stable is None else np.reshape(to_numpy(stable), branches.shape)
     style(ax, "Bifurcation of one unit", "bias $b$", ylabel)
     for x, solid in zip(branches.T, attracts.T, strict=True):
