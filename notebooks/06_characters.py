@@ -42,8 +42,8 @@ assert V == 31 and vocabulary.decode(ids) == "To be"
 
 # %% [markdown]
 # An id is a name and not a quantity: `e` is not "more" than `b`. So the network must not see the number itself. It
-# sees a **one-hot vector**: V numbers, all 0 but a 1 at the place of the character. The product with $W_{xh}$ then has
-# little to do. All columns but one are multiplied by 0:
+# sees a **one-hot vector**: V numbers, all 0 but a 1 at the place of the character. The product with $W_{xh}$ then
+# has little to do. All columns but one are multiplied by 0:
 #
 # $$W_{xh} \cdot \mathrm{onehot}(i) = \text{column } i \text{ of } W_{xh}$$
 #
@@ -80,9 +80,9 @@ np.testing.assert_allclose(plain(windows[:3]), small(windows[:3]), rtol=1e-10)
 #
 # <details><summary>Answer</summary>
 #
-# Without it $H \cdot V$, with it $V \cdot d + d \cdot H$. For the 31 characters 7,936 against 36,736: it costs. For the
-# words 12.8 million against 6.4 million: it saves half, and with a small $d$ nearly everything. Words that are used
-# alike can also share what is learned, since their rows come to lie near one another.
+# Without it $H \cdot V$, with it $V \cdot d + d \cdot H$. For the 31 characters 7,936 against 36,736: it costs. For
+# the words 12.8 million against 6.4 million: it saves half, and with a small $d$ nearly everything. Words that are
+# used alike can also share what is learned, since their rows come to lie near one another.
 #
 # </details>
 #
@@ -93,8 +93,9 @@ np.testing.assert_allclose(plain(windows[:3]), small(windows[:3]), rtol=1e-10)
 # $$p_i = \frac{e^{y_i}}{\sum_j e^{y_j}}$$
 #
 # The loss of a step is the **cross-entropy** $L_t = -\ln(p)$ of the character that really came. It is 0 for a network
-# that was certain, and right. Its unit is the *nat*; divided by ln 2 = 0.69 it is in *bits*, the length of the shortest
-# code that the network's predictions allow. $e^L$ is how many equally likely characters would surprise as much.
+# that was certain, and right. Its unit is the *nat*; divided by ln 2 = 0.69 it is in *bits*, the length of the
+# shortest code that the network's predictions allow. $e^L$ is how many equally likely characters would surprise as
+# much.
 
 # %%
 text_ids = vocabulary.encode(vocabulary.decode(windows[0]) + vocabulary.decode(following))  # all 200 characters
@@ -202,9 +203,9 @@ assert bits[2] < bits[1] < bits[0]
 #
 # <details><summary>Answer</summary>
 #
-# A character in the midst of training text is given away by its neighbours: the network has seen the very words around
-# it. What is held out must lie apart from what is trained on. For a series in time that means: train on the past, test
-# on the future.
+# A character in the midst of training text is given away by its neighbours: the network has seen the very words
+# around it. What is held out must lie apart from what is trained on. For a series in time that means: train on the
+# past, test on the future.
 #
 # </details>
 #
@@ -356,8 +357,8 @@ plt.show()
 # its memory and its work per step are constant (picture). So: small devices, control, sensors, live audio; and short
 # sequences with little data, where its few parameters and its bias to the recent past help.
 #
-# *A CNN* where what matters lies within a window of known width: all steps are computed at the same time, and gradients
-# pass a few layers instead of many steps. Beyond the window it sees nothing.
+# *A CNN* where what matters lies within a window of known width: all steps are computed at the same time, and
+# gradients pass a few layers instead of many steps. Beyond the window it sees nothing.
 #
 # *A Transformer* where something far back must be found again exactly, and there is much data and hardware that
 # computes in parallel. Every step looks at every other directly, so no gradient has to survive hundreds of steps. The
