@@ -21,7 +21,7 @@ import numpy as np
 import scratchrnn as sr
 from scratchrnn import plots
 from scratchrnn.papers.lyapunov import gaussian_exponents, largest_exponents, newman
-from scratchrnn.plots.style import BLUE, GREY, VERMILLION, style
+from scratchrnn.plots.style import BLUE, COLOURS, GREY, VERMILLION, integers, style
 
 QUICK = os.environ.get("SCRATCHRNN_QUICK") == "1"  # a shorter run, for tests
 
@@ -32,7 +32,7 @@ QUICK = os.environ.get("SCRATCHRNN_QUICK") == "1"  # a shorter run, for tests
 #
 # $$h_t = \tanh(W_{hh} \cdot h_{t-1}) \qquad W_{hh} = g \cdot A, \quad A_{ij} \sim N(0, 1/N)$$
 #
-# The entries of $A$ are drawn once, for N = 100 units. Only the **gain** $g$ changes. Five of the units:
+# The entries of $A$ are drawn once, for N = 100 units. Only the **gain** $g$ changes. Three of the units:
 
 # %%
 N = 100
@@ -52,8 +52,9 @@ def run(W, h, steps):
 
 fig, panels = plt.subplots(1, 3, figsize=(9, 2.9), layout="constrained", sharey=True)
 for ax, (g, does) in zip(panels, GAINS.items(), strict=True):
-    ax.plot(run(g * A, start, 120)[:, :5], linewidth=0.9)
-    style(ax, f"g = {g:g}: {does}", "step $t$", "five of the 100 units" if ax is panels[0] else "")
+    ax.set_prop_cycle(color=COLOURS)
+    ax.plot(run(g * A, start, 60)[:, :3], linewidth=1.1)
+    style(ax, f"g = {g:g}: {does}", "step $t$", "three of the 100 units" if ax is panels[0] else "")
 plt.show()
 ends = {g: run(g * A, start, 2000)[-200:] for g in GAINS}
 assert np.abs(ends[0.8]).max() < 1e-12 and np.abs(ends[1.2]).max() > 0.1
@@ -122,7 +123,7 @@ assert lyapunov[0.8] < -0.1 and abs(lyapunov[1.2]) < 0.005 and lyapunov[3.0] > 0
 
 # %% [markdown]
 # Below 0: neighbours meet, the network forgets where it came from. At 0: on a closed curve a neighbour stays beside.
-# Above 0: neighbours part, and that is **chaos**. At the fixed point 0 the exponent is $\ln \rho$ exactly:
+# Above 0: neighbours part, and that is **chaos**. At the fixed point 0 the exponent is $\ln(\rho)$ exactly:
 
 # %%
 print(f"λ₁ = {lyapunov[0.8]:.4f}   ln ρ = {np.log(0.8 * radius):.4f}")
@@ -256,6 +257,7 @@ for lag, mark, colour in ((5, "^", GREY), (50, "s", VERMILLION), (lags, "o", BLU
     right.plot(np.arange(1, H + 1), rates, mark, color=colour, markersize=4, label=f"ln(σ) / lag, lag {lag}")
 right.plot(np.arange(1, H + 1), spectrum.exponents, color="black", linewidth=1, label="Lyapunov exponents")
 style(right, "Per step", "number $i$", "rate")
+integers(right.xaxis)
 right.legend(frameon=False, fontsize="small")
 plt.show()
 assert np.abs(rates - spectrum.exponents).max() < 0.1
@@ -266,8 +268,11 @@ assert np.abs(rates - spectrum.exponents).max() < 0.1
 # gradients point in the few directions that shrink least.
 #
 # For one family of products the rates are known exactly. Multiply matrices that are all drawn anew, with entries of
-# $N(0, 1/N)$. Newman (1986) found $\lambda_i = \frac{1}{2}\left[\ln\frac{2}{N} +
-# \psi\left(\frac{N-i+1}{2}\right)\right]$, where $\psi$ is the digamma function, about $\ln x$:
+# $N(0, 1/N)$. Newman (1986) found
+#
+# $$\lambda_i = \frac{1}{2}\left[\ln\frac{2}{N} + \psi\left(\frac{N-i+1}{2}\right)\right]$$
+#
+# where $\psi$ is the digamma function, nearly a logarithm:
 
 # %%
 measured = gaussian_exponents(20, steps=100 if QUICK else 200, products=50 if QUICK else 400)
@@ -352,6 +357,7 @@ for T in (10, 40, 160):
     said = {m: f"{c.error:.0e} {c.verdict}" for m, c in report["W_hh"].comparisons.items()}
     print(f"T = {T:3}: " + ",  ".join(f"{method} {what}" for method, what in said.items()))
 said = {method: c.verdict for method, c in report["W_hh"].comparisons.items()}
+assert report["W_hh"].comparisons["adjoint"].error < 1e-13
 assert said == {"finite differences": "INCONCLUSIVE", "complex step": "INCONCLUSIVE", "adjoint": "PASS"}
 
 # %% [markdown]
@@ -359,7 +365,7 @@ assert said == {"finite differences": "INCONCLUSIVE", "complex step": "INCONCLUS
 #
 # <details><summary>Answer</summary>
 #
-# Hardly. It says truly how the loss changes for a change of the weights by $10^{-20}$. For a step that an optimizer
+# Hardly. It says truly how the loss changes for the tiniest changes of the weights. For a step that an optimizer
 # would take, it says nothing: look at the next picture. A right gradient is not yet a useful one.
 #
 # </details>
@@ -380,17 +386,17 @@ for ax, T in zip(panels, (5, 20, 80), strict=True):
     model.params["W_hh"][0, 0] = here
     ax.plot(moves, losses, color=BLUE, linewidth=1)
     ax.plot(0, losses[100], "o", color=VERMILLION)
-    style(ax, f"{T} steps: slope {slopes[-1]:.1g}", "change of W_hh[0, 0]", "loss" if ax is panels[0] else "")
+    style(ax, f"{T} steps: slope {slopes[-1]:.2g}", "change of W_hh[0, 0]", "loss" if ax is panels[0] else "")
 plt.show()
 assert slopes[-1] > 1000 * slopes[0]
 
 # %% [markdown]
-# The loss is bounded, yet its slope is not: so it must go up and down, ever faster. A step along such a slope leads
-# anywhere. **Clipping** makes the step short, but gives it no better direction. What helps is to stay away: weights
-# that neither shrink nor stretch, inputs that drive the network, sequences cut into pieces ([notebook
-# 05](05_clipping_wall.py)).
+# No state is larger than 1, so the loss is bounded, yet its slope is not: so it must go up and down, ever faster. A
+# step along such a slope leads anywhere. **Clipping** makes the step short, but gives it no better direction. What
+# helps is to stay away: weights that neither shrink nor stretch, inputs that drive the network, sequences cut into
+# pieces ([notebook 05](05_clipping_wall.py)).
 #
 # **Next.** The exponents: [scratchrnn/gradients/lyapunov.py](../scratchrnn/gradients/lyapunov.py); fixed points:
 # [scratchrnn/gradients/fixed_points.py](../scratchrnn/gradients/fixed_points.py); singular values of products that no
 # float could hold: [scratchrnn/gradients/products.py](../scratchrnn/gradients/products.py). `scratchrnn papers`
-# compares the numbers of this page with published ones.
+# compares exponents like these with exact ones.
