@@ -8,7 +8,7 @@
 # - what a loss, a gradient, a minibatch and an epoch are, and how the network learns to continue a sine wave;
 # - that one-to-many, many-to-one and many-to-many are the same network with different steps counted.
 #
-# You need NumPy. You need no machine learning.
+# You need NumPy. You need no machine learning. "The chapter" is the textbook chapter on RNNs that this library follows.
 
 # %%
 import os
@@ -97,12 +97,11 @@ np.testing.assert_allclose(out.y[0], outputs, rtol=1e-12)
 print(model)
 
 # %% [markdown]
-# **Question.** The sequence above has 4 steps. How many numbers must the network store to read a sequence of 1,000
-# steps?
+# **Question.** The sequence above has 4 steps. How many parameters does it take to read one of 1,000 steps?
 #
 # <details><summary>Answer</summary>
 #
-# The same: H·D + H·H + H + O·H + O = 6 + 9 + 3 + 3 + 1 = 22 parameters. Every step uses the same five arrays. This is
+# As many: H·D + H·H + H + O·H + O = 6 + 9 + 3 + 3 + 1 = 22 parameters. Every step uses the same five arrays. This is
 # called *weight sharing*. It is why one network can read a sequence of any length.
 #
 # </details>
@@ -330,4 +329,4 @@ assert np.isfinite(list(losses.values())).all()
 #
 # **Next.** The same equations in the library, forward and backward on one screen:
 # [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py); `steps` is [scratchrnn/steps.py](../scratchrnn/steps.py).
-# Notebook 02 computes a gradient with pencil and paper.
+# [Notebook 02](02_bptt_by_hand.py) computes a gradient with pencil and paper.

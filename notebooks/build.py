@@ -55,6 +55,11 @@ class Renderer(IPythonRenderer):
         return super().link(text, re.sub(r"^(\d\d_\w+)\.py$", r"\1.html", url), title)
 
 
+def markdown_to_html(source: str) -> str:
+    """The text of a cell."""
+    return MarkdownWithMath(renderer=Renderer(escape=False, exclude_anchor_links=True)).render(source)
+
+
 def paths(*numbers: str) -> list[Path]:
     """The notebooks whose names begin so; all of them when nothing is said."""
     return sorted(path for path in HERE.glob("[0-9][0-9]_*.py") if path.name.startswith(numbers or ""))
@@ -79,8 +84,7 @@ def execute(path: Path) -> NotebookNode:
 
 def to_html(notebook: NotebookNode, name: str) -> str:
     """The page, with everything that it shows inside it."""
-    filters = {"markdown2html": lambda source: MarkdownWithMath(renderer=Renderer(escape=False)).render(source)}
-    exporter = HTMLExporter(filters=filters, exclude_anchor_links=True)
+    exporter = HTMLExporter(filters={"markdown2html": markdown_to_html})
     exporter.raw_template = TEMPLATE
     return exporter.from_notebook_node(notebook, {"metadata": {"name": name}})[0]
 

@@ -163,12 +163,10 @@ def _pack_flow(flow: FlowRecord) -> dict[str, np.ndarray]:
 def _unpack_flow(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> FlowRecord:
     """The record as it was. A file from before there were tables of all cells has norms of the top layer alone."""
     if "flow_shapes" not in arrays:
-        rows = zip(*(arrays[f"flow_{name}"] for name in ("updates", "batch_rows", "norms")), strict=True)
-        return FlowRecord(
-            [FlowRow(int(update), int(N), norms[None, ~np.isnan(norms)]) for update, N, norms in rows],
-            header["flow_every"],
-        )
-    flow = FlowRecord([], header["flow_every"], header["flow_directions"], tuple(header["flow_names"]))
+        old = zip(*(arrays[f"flow_{name}"] for name in ("updates", "batch_rows", "norms")), strict=True)
+        of_top = [FlowRow(int(update), int(N), norms[None, ~np.isnan(norms)]) for update, N, norms in old]
+        return FlowRecord(of_top, header["flow_every"])
+    rows = []
     for i, (cells, T, closely) in enumerate(arrays["flow_shapes"]):
         own = (..., slice(arrays["flow_layers"].shape[1] - cells, None), slice(0, T))
         details = None
@@ -176,5 +174,5 @@ def _unpack_flow(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> FlowR
             tables = (arrays[f"flow_{name}"][i][own] for name in ("spread", "saturated"))
             details = Details(*tables, *(arrays[f"flow_{name}"][i] for name in ("grad_norms", "update_ratios")))
         update, N = int(arrays["flow_updates"][i]), int(arrays["flow_batch_rows"][i])
-        flow.rows.append(FlowRow(update, N, arrays["flow_layers"][i][own], details))
-    return flow
+        rows.append(FlowRow(update, N, arrays["flow_layers"][i][own], details))
+    return FlowRecord(rows, header["flow_every"], header["flow_directions"], header["flow_names"])

@@ -18,7 +18,7 @@ from . import passes
 from .backends.arrays import Array, namespace, to_numpy
 from .checks import integer
 from .gradients.flow import Flow, LayerFlow
-from .gradients.saturation import flat_units
+from .gradients.saturation import of_cells
 from .model import LossAndGrads, Outputs, SequenceModel
 from .parameters import Parameters
 from .passes import Batch
@@ -124,7 +124,7 @@ class EncoderDecoder:
             dstates=tuple(self.decoder._pack_states(written.grads_h0)),
         )
         if saturation:
-            flow = flow.with_units(flat_units(network.layers, backend, read.traces, inside))
+            flow = flow.saturated_as(of_cells(network.layers, backend, read.traces, inside))
         flow = Flow(
             tuple(_in_a_row(*both) for both in zip(flow.layers, written.flow.layers, strict=True)),
             written.flow.directions,
@@ -222,5 +222,5 @@ def _in_a_row(first: LayerFlow, then: LayerFlow) -> LayerFlow:
     return LayerFlow(
         xp.concatenate([first.per_sample, then.per_sample], axis=1),
         xp.concatenate([first.flushed, then.flushed]),
-        None if first.units is None else xp.concatenate([first.units, then.units], axis=1),
+        None if first.saturation is None else xp.concatenate([first.saturation, then.saturation], axis=1),
     )

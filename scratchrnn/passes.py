@@ -13,8 +13,8 @@ import numpy as np
 
 from .backends.arrays import Array, namespace
 from .backends.numpy_backend import Backend
+from .gradients import saturation as saturations
 from .gradients.flow import Flow, LayerFlow
-from .gradients.saturation import flat_units
 from .layers import Layer
 from .parameters import Parameters, Symbols
 from .steps import Counted
@@ -225,7 +225,8 @@ def block_grads(
         given: dict[str, Any] = {"batch_rows": batch.batch_rows, "counted": batch.counted, "inputs": inputs}
         dx, dstates0, flow = backward(network, backend, params, forward, dy, grads, **given)
         if saturation:
-            flow = flow.with_units(flat_units(network.layers, backend, forward.traces, batch.lengths))
+            cells = saturations.of_cells(network.layers, backend, forward.traces, batch.lengths)
+            flow = flow.saturated_as(cells)
         h_last = tuple(state.copy() for state in forward.h_last)
         dx = dx.copy() if dx is not None else None
     return Backward(loss, grads, dstates0, dx, h_last, flow)
@@ -326,7 +327,7 @@ def loss_and_grads(
         return LayerFlow(
             _side_by_side([flow.per_sample for flow in flows], 0, back),
             sum(flow.flushed for flow in flows),
-            sum(flow.units for flow in flows) if saturation else None,
+            _side_by_side([flow.saturation for flow in flows], 0, back) if saturation else None,
         )
 
     layers = range(len(results[0].grads_h0))

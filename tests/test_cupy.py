@@ -130,6 +130,29 @@ def test_loss_and_gradients(cupy: Any, architecture: str, loss: str, steps: str,
             assert difference(other.loss(**given).get(), actual["loss"]) <= tolerance(cupy, dtype)
 
 
+@pytest.mark.parametrize("architecture", ["vanilla", "deep-bidirectional", "embedding"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_omega_and_jacobians(cupy: Any, architecture: str, dtype: str) -> None:
+    model = make_model(architecture, dtype=dtype)
+    other = make_model(architecture, backend="cupy", dtype=dtype)
+    batch = make_batch(model, padded=True)
+    expected, device = sr.Omega(1.0).measure(model, **batch), sr.Omega(1.0).measure(other, **on_device(cupy, batch))
+    assert device.value == pytest.approx(expected.value, rel=1e-5 if dtype == "float32" else 1e-11)
+    assert_close(on_host(cupy, device.grads), expected.grads, tolerance(cupy, dtype))
+    assert list(on_host(cupy, device.ratios)) == list(expected.ratios)
+    seen = {name: batch[name] for name in ("x", "h0", "lengths")}
+    ours, theirs = (
+        sr.jacobian_spectrum(model, **seen, row=1),
+        sr.jacobian_spectrum(other, **on_device(cupy, seen), row=1),
+    )
+    np.testing.assert_allclose(theirs.log10, ours.log10, atol=1e-4 if dtype == "float32" else 1e-9)
+    optimizer: Any = optimizers.SGD(0.1)
+    data = {name: batch[name] for name in ("x", "target", "steps", "lengths")}
+    for each in (model, other):
+        sr.fit(each, **data, epochs=2, optimizer=optimizer, regularizer=sr.Omega(0.1), progress=False)
+    assert difference(to_numpy(other.params.vector), model.params.vector) < (1e-4 if dtype == "float32" else 1e-9)
+
+
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("architecture", RANDOM)
@@ -386,6 +409,34 @@ def test_check_gradients_sees_a_wrong_gradient_on_the_device(cupy: Any, monkeypa
     monkeypatch.setattr(model, "loss_and_grads", wrong, raising=False)
     report = sr.check_gradients(model, **make_batch(model))
     assert not report and "W_hh[2, 3]" in str(report)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("architecture", ["vanilla", "deep-bidirectional", "norm-dropout", "embedding"])
+def test_gradient_flow(cupy: Any, architecture: str, padded: bool) -> None:
+    model, other = make_model(architecture), make_model(architecture, backend="cupy")
+    batch = make_batch(model, padded=padded)
+    expected = sr.gradient_flow(model, **batch, spectrum=False)
+    actual = sr.gradient_flow(other, **batch, spectrum=False)
+    error = tolerance(cupy)
+    for name in ("saturated", "lag_map", "input_map"):
+        np.testing.assert_allclose(getattr(actual, name), getattr(expected, name), rtol=1e3 * error)
+    assert actual.grad_norms == pytest.approx(expected.grad_norms, rel=1e3 * error)
+    assert type(actual.loss) is float
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_fit_tracks_everything(cupy: Any, padded: bool) -> None:
+    flows = []
+    for backend in ("numpy", "cupy"):
+        model = make_model("deep-bidirectional", backend=backend)
+        flows.append(sr.fit(model, **training_set(model, padded=padded), epochs=2, batch_size=4, track="all").flow)
+    error = 1e3 * tolerance(cupy)
+    for name in ("layers", "spread", "saturated"):
+        np.testing.assert_allclose(getattr(flows[1], name), getattr(flows[0], name), rtol=error)
+    for name in ("grad_norms", "update_ratios"):
+        for tensor, values in getattr(flows[0], name).items():
+            np.testing.assert_allclose(getattr(flows[1], name)[tensor], values, rtol=error)
 
 
 def test_text_is_scored_and_sampled(cupy: Any) -> None:

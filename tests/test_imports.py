@@ -27,9 +27,8 @@ ROWS: list[set[str]] = [
     {"layers", "losses", "steps", "optimizers"},
     {"backends.numba_twins", "backends.numba_layers", "door", "passes", "summary", "gradients.saturation"},
     {
-        *("model", "gradients.check", "gradients.references"),
-        *("gradients.observe", "gradients.maps", "gradients.spectrum"),
-        *("gradients.omega", "gradients.lyapunov", "gradients.fixed_points"),
+        *("model", "gradients.check", "gradients.references", "gradients.observe", "gradients.maps"),
+        *("gradients.spectrum", "gradients.omega", "gradients.lyapunov", "gradients.fixed_points"),
     },
 ]
 TOP = {"cli", "__main__", ""}  # above even that; "" is the package itself

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import os
 import re
-import time
 from pathlib import Path
 
 import jupytext
@@ -20,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = build.paths()
 PUBLIC = re.compile(r"scratchrnn|scratchrnn\.(plots(\.style)?|text|tasks(\.\w+)?|papers(\.\w+)?)")
 CHAPTER = "**Question from the chapter.**"
-ASKED = {"01": 1, "06": 1, "07": 1}  # how many of the chapter's four closing questions a notebook asks
+ASKED = {"01": 1, "04": 1, "06": 1, "07": 1}  # how many of the chapter's four closing questions a notebook asks
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -38,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_has_a_number() -> None:
     numbers = [path.name[:2] for path in NOTEBOOKS]
-    assert len(numbers) == len(set(numbers)) >= 1
+    assert len(numbers) == len(set(numbers)) >= 3
     assert set(ASKED) <= set(numbers)
 
 
@@ -65,7 +64,7 @@ def test_questions_have_folded_answers(path: Path) -> None:
             assert re.match(r"(?s).{20,}\n\n</details>(\n\n|$)", answer)
             asked += 1
         assert "<details" not in parts[0]
-    assert asked >= 1
+    assert asked >= 3
     assert path.read_text(encoding="utf-8").count(CHAPTER) == ASKED.get(path.name[:2], 0)
 
 
@@ -75,7 +74,8 @@ def test_code_defines_no_class_and_uses_public_names(path: Path) -> None:
     for node in ast.walk(tree):
         assert not isinstance(node, ast.ClassDef)
         if isinstance(node, ast.Attribute):
-            assert not node.attr.startswith("_"), f"{node.attr} is private"
+            private = node.attr.startswith("_") and node.attr != "_replace"  # of a NamedTuple
+            assert not private, node.attr
             if isinstance(node.value, ast.Name) and node.value.id == "sr":
                 assert hasattr(sr, node.attr), f"there is no sr.{node.attr}"
         names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
@@ -106,30 +106,26 @@ def test_text_becomes_html_with_formulas(path: Path) -> None:
     assert formulas
     assert not [formula for formula in formulas if "\\" in formula], "LaTeX that latex2mathml does not know"
     for source in cells(path, "markdown"):
-        html = build.to_html(jupytext.reads(f"# %% [markdown]\n{comment(source)}", "py:percent"), "")
-        body = html[html.index("<main>") :]
+        body = build.markdown_to_html(source)
         assert "$" not in re.sub(r"<code>.*?</code>", "", body)
         assert not re.search(r"\*\*|^\|", re.sub(r"<(code|math).*?</\1>", "", body), flags=re.MULTILINE)
         assert body.count("<details>") == body.count("</details>") == source.count("<details>")
-
-
-def comment(source: str) -> str:
-    return "\n".join(f"# {line}".rstrip() for line in source.splitlines())
 
 
 @pytest.mark.slow
 @every
 @pytest.mark.usefixtures("quick")
 def test_it_runs(path: Path) -> None:
-    start = time.perf_counter()
+    before = os.times()
     notebook = build.execute(path)
-    seconds = time.perf_counter() - start
-    print(f"{path.stem}: {seconds:.1f} s in quick mode")
+    after = os.times()
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    print(f"{path.stem}: {seconds:.1f} s of processor time in quick mode")
     page = build.to_html(notebook, path.stem)
     assert page.count("data:image/svg+xml") >= 1
     sources = re.findall(r'<(?:img|link|script|iframe)[^>]*(?:src|href)="([^"]*)"', page)
     assert all(source.startswith("data:") for source in sources)
-    assert seconds < 20, "10 s are allowed, on a machine that does nothing else"
+    assert seconds < 20, "10 s are allowed, and as many for kernels that had to be compiled"
 
 
 def run(tmp_path: Path, code: str) -> NotebookNode:
@@ -147,8 +143,3 @@ def test_what_goes_wrong_in_a_notebook_is_an_error(tmp_path: Path) -> None:
     said = "import sys\nprint('scratchrnn: compiling the kernels', file=sys.stderr)\nprint('done')"
     outputs = run(tmp_path, said).cells[0].outputs
     assert [output.text for output in outputs] == ["done\n"]
-
-
-def test_public_modules_exist() -> None:
-    for name in ("plots", "tasks", "text"):
-        importlib.import_module(f"scratchrnn.{name}")

@@ -96,13 +96,23 @@ def test_answering_the_mean_of_a_sum() -> None:
     results = adding.results(adding.Scores(adding.baseline(), {}))
     assert_ok(results, 1, widest=1e-3)
     assert results[0].published == 1 / 6
+    setting = adding.FULL[1]._replace(epochs=3)
+    trained = adding.results(adding.Scores(1 / 6, {setting: 1 / 6000}))[1]
+    assert trained == (
+        "adding: error of a trained network",
+        "T = 50, 750 updates",
+        8e-4,
+        1 / 6000,
+        2e-3,
+        "1/1000 of that",
+    )
 
 
 @pytest.mark.slow
 def test_adding() -> None:
     results = adding.run(quick=True, progress=False)
     assert_ok(results, 2, widest=0.005)
-    assert results[1].ours < 1 / 6 / 40
+    assert results[1].ours < 1 / 6 / 30
 
 
 # Temporal order.
@@ -208,3 +218,15 @@ def test_a_result_out_of_tolerance_is_code_1(
     assert capsys.readouterr().out.count("✗ one") == 2
     assert cli.main(["papers", "bad", "bad", "--quiet", "--out", str(tmp_path)]) == 1
     assert asked[2:] == [(False, False, {})]
+
+
+def test_ctrl_c_keeps_the_results_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(quick: bool, progress: bool) -> list[Result]:
+        raise KeyboardInterrupt
+
+    done = papers.Paper(lambda quick, progress: [Result("one", "here", 1.0, 1.0, 0.1)])
+    monkeypatch.setattr(papers, "PAPERS", {"done": done, "not": papers.Paper(interrupted)})
+    assert cli.main(["papers", "--out", str(tmp_path)]) == 130
+    assert "✓ one" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from drawing import ink, make_flow, x_label, x_of, y_of
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from scratchrnn import plots
 from scratchrnn.plots.heat import ZERO
@@ -21,6 +22,10 @@ from scratchrnn.plots.maps import lag_ratios
 
 def bare() -> Axes:
     return Figure(figsize=(6, 4)).subplots()
+
+
+def array_of(image: AxesImage) -> np.ma.MaskedArray:
+    return np.ma.asarray(image.get_array())
 
 
 def triangle(T: int = 7, base: float = 0.5, above: float = np.nan) -> np.ndarray:
@@ -64,7 +69,7 @@ def test_a_map_is_a_lower_triangle_with_zeros_in_grey(draw: Callable[..., Axes])
     table[3, 0] = table[4, 1] = 0.0
     figure = plots.new_figure()
     ax = draw(table, figure.subplots())
-    zeros, image = (np.ma.asarray(image.get_array()) for image in ax.images)
+    zeros, image = map(array_of, ax.images)
     np.testing.assert_array_equal(~np.ma.getmaskarray(zeros), table == 0)
     np.testing.assert_array_equal(~np.ma.getmaskarray(image), table > 0)
     np.testing.assert_array_equal(image.compressed(), table[table > 0])
@@ -81,7 +86,7 @@ def test_a_map_is_a_lower_triangle_with_zeros_in_grey(draw: Callable[..., Axes])
 def test_a_map_of_two_directions_keeps_both_triangles() -> None:
     ax = plots.plot_lag_map(triangle(4, above=0.1), bare())
     (image,) = ax.images
-    assert not np.ma.getmaskarray(np.ma.asarray(image.get_array())).any()
+    assert not np.ma.getmaskarray(array_of(image)).any()
 
 
 def test_decay_with_the_lag_is_that_of_the_map() -> None:
@@ -140,7 +145,7 @@ def test_a_large_spectrum_is_thinned_and_says_so() -> None:
 
 def test_the_bound_leaves_the_picture_of_a_fan() -> None:
     ax = plots.plot_spectrum(make_spectrum(fan(slope=0.01), norm=100.0), bare())
-    assert ax.get_ylim()[1] < 1 < ax.lines[-1].get_ydata()[-1]  # type: ignore[index]
+    assert ax.get_ylim()[1] < 1 < y_of(ax.lines[-1])[-1]
 
 
 def test_eigenvalues() -> None:
@@ -190,7 +195,7 @@ def test_surface_shows_its_peak_and_paths() -> None:
     ax = plots.plot_surface(w, b, norm, figure.subplots(), paths={"clipped": path, "plain": path[:2]})
     (image,) = ax.images
     assert image.norm.vmax == 3e3
-    np.testing.assert_array_equal(np.ma.getdata(image.get_array()), norm)
+    np.testing.assert_array_equal(np.ma.getdata(np.ma.asarray(image.get_array())), norm)
     step = w[1] - w[0]
     np.testing.assert_allclose(image.get_extent()[:2], [2 - step / 2, 7 + step / 2])
     np.testing.assert_allclose(ax.get_xlim(), image.get_extent()[:2])  # a wild step does not stretch it

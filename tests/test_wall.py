@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,20 @@ def test_a_clipped_step_stays_beside_the_wall() -> None:
     assert best[1] < best[0] / 3
 
 
+def test_the_picture(tmp_path: Path) -> None:
+    files = wall.draw(
+        wall.Wall(wall.surface(wall.W[::10], wall.B[::10]), wall.descend(None), wall.descend(1)), tmp_path
+    )
+    assert [*files] == [path.name for path in tmp_path.iterdir()] == ["wall.png"]
+    assert (tmp_path / "wall.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_published_figures() -> None:
     found = wall.run(quick=False, progress=False)
     assert [result.name.partition(": ")[2] for result in found] == [
         *("greatest ‖∇E‖", "w of it", "b of it", "median ‖∇E‖", "longest clipped step")
     ]
     assert all(result.ok for result in found), found
+    assert found[-1].note == "exact: rate · limit; without clipping 1.68"
     assert [result.published for result in found] == [3320, 4.94, -2.575, 0.078, 0.2]
     assert max(result.tolerance / abs(result.published) for result in found) <= 0.0100001

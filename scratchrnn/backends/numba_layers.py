@@ -62,8 +62,11 @@ def _norm_back(
         dbeta[j] = sums[1, j]
 
 
-def _flat(counts: Array, h: Array, tanh: bool, limit: Any) -> None:
-    """The saturated units of every row. h (M, H), counts (M,); limit is a number of the dtype of h."""
+def _saturated(fractions: Array, h: Array, valid: Array, tanh: bool, limit: Any) -> None:
+    """The fraction of saturated units of every row, NaN where a row is over (valid may be empty: none is).
+
+    h (M, H), fractions (M,); limit is a number of the dtype of h.
+    """
     M, H = h.shape
     for i in range(M):
         count = np.int32(0)
@@ -73,12 +76,13 @@ def _flat(counts: Array, h: Array, tanh: bool, limit: Any) -> None:
         else:
             for j in range(H):
                 count += np.int32(h[i, j] == 0)
-        counts[i] = count
+        fractions[i] = count / H if len(valid) == 0 or valid[i] else np.nan
 
 
 norm = Kernel(_norm, **OPTIONS)
 norm_back = Kernel(_norm_back, **OPTIONS)
-flat = Kernel(_flat, **OPTIONS)
+saturated = Kernel(_saturated, **OPTIONS)
+NONE_OVER = np.empty(0, bool)
 
 
 def layer_norm_forward(
@@ -130,11 +134,13 @@ def embedding_backward(
     return None, None, out, None
 
 
-def count_flat(h: Array, nonlinearity: str) -> Array:
-    """Twin of `gradients.saturation.flat`."""
-    counts = np.empty(h.shape[:2], dtype=int)
-    flat(counts.reshape(-1), rows_of(ready(h)), nonlinearity == "tanh", h.dtype.type(saturation.SATURATED))
-    return counts
+def saturated_fractions(h: Array, valid: Array | None, nonlinearity: str) -> Array:
+    """Twin of `gradients.saturation.saturated`."""
+    fractions = np.empty(h.shape[:2])
+    mask = NONE_OVER if valid is None else ready(valid).reshape(-1)
+    limit = h.dtype.type(saturation.SATURATED)
+    saturated(fractions.reshape(-1), rows_of(ready(h)), mask, nonlinearity == "tanh", limit)
+    return fractions
 
 
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -144,7 +150,7 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     embedding.backward: embedding_backward,
     layer_norm.forward: layer_norm_forward,
     layer_norm.backward: layer_norm_backward,
-    saturation.flat: count_flat,
+    saturation.saturated: saturated_fractions,
 }
 FILLS: frozenset[Callable[..., Any]] = numba_twins.FILLS | {
     stack.backward,

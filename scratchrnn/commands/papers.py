@@ -57,16 +57,19 @@ def run(arguments: Namespace) -> int:
     output.prepare(arguments.out)
     results: list[Result] = []
     files: output.Files = {}
-    for name in dict.fromkeys(arguments.paper or PAPERS):
-        paper = PAPERS[name]
-        more = {"seeds": arguments.seeds} if paper.seeds and arguments.seeds else {}
-        start = time.perf_counter()
-        measured = paper.measure(arguments.quick, not arguments.quiet, **more)
-        print(f"{name}: measured in {time.perf_counter() - start:.1f} s", flush=True)
-        results += paper.results(measured)
-        if paper.draw is not None:
-            files |= paper.draw(measured, arguments.out)
-    print(f"\n{table(results)}")
-    if files:
-        output.print_files(arguments.out, files)
+    try:
+        for name in dict.fromkeys(arguments.paper or PAPERS):
+            paper = PAPERS[name]
+            more = {"seeds": arguments.seeds} if paper.seeds and arguments.seeds else {}
+            start = time.perf_counter()
+            measured = paper.measure(arguments.quick, not arguments.quiet, **more)
+            print(f"{name}: measured in {time.perf_counter() - start:.1f} s", flush=True)
+            results += paper.results(measured)
+            if paper.draw is not None:
+                files |= paper.draw(measured, arguments.out)
+    finally:  # what is known, also after Ctrl-C
+        if results:
+            print(f"\n{table(results)}")
+        if files:
+            output.print_files(arguments.out, files)
     return 0 if all(result.ok for result in results) else 1

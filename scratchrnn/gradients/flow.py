@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..backends.arrays import Array, namespace
 from .clip import row_norms
 
@@ -14,12 +16,13 @@ class LayerFlow(NamedTuple):
 
     per_sample (N, T) is N · ‖∂L/∂h_t[n]‖, the norm over hidden units for row n, freed of the 1/N of the batch mean.
     flushed (T,) counts the entries of ∂L/∂h_t below the smallest normal number of the dtype, which were set to 0.
-    units (2, T) counts the saturated units of all rows, and units in all; None where nobody asked.
+    saturation (N, T) is the fraction of units of each row whose slope is (nearly) 0: |h| > 0.999 of tanh, h = 0 of
+    relu; NaN where the row is over, None where nobody asked.
     """
 
     per_sample: Array
     flushed: Array
-    units: Array = None
+    saturation: Array = None
 
     @property
     def norms(self) -> Array:
@@ -28,15 +31,13 @@ class LayerFlow(NamedTuple):
 
     @property
     def saturated(self) -> Array:
-        """(T,) float64: the fraction of units whose slope is (nearly) 0: |h| > 0.999 of tanh, h = 0 of relu.
+        """(T,) float64: the fraction of saturated units over the rows that are not over; NaN where all are.
 
-        NaN at steps where all rows are over. Raises ValueError where units were not counted.
+        Raises ValueError where nobody asked.
         """
-        if self.units is None:
+        if self.saturation is None:
             raise ValueError("saturated units were not counted; call loss_and_grads(…, saturation=True)")
-        saturated, units = self.units
-        xp = namespace(units)
-        return xp.where(units > 0, saturated / xp.maximum(units, 1), xp.nan)
+        return mean_of_rows(self.saturation)
 
 
 class Flow(NamedTuple):
@@ -63,8 +64,8 @@ class Flow(NamedTuple):
         side_by_side = namespace(sides[0].per_sample).concatenate(
             [side.per_sample[..., None] for side in sides], axis=2
         )
-        units = None if sides[0].units is None else sum(side.units for side in sides)
-        return LayerFlow(row_norms(side_by_side), sum(side.flushed for side in sides), units)
+        saturation = None if sides[0].saturation is None else sum(side.saturation for side in sides) / len(sides)
+        return LayerFlow(row_norms(side_by_side), sum(side.flushed for side in sides), saturation)
 
     @property
     def norms(self) -> Array:
@@ -81,9 +82,9 @@ class Flow(NamedTuple):
         """(T,) int: entries of ∂L/∂h_t set to 0 because they were subnormal."""
         return self.top.flushed
 
-    def with_units(self, units: Sequence[Array]) -> Flow:
-        """The same with the counts of saturated units of every layer."""
-        layers = tuple(layer._replace(units=own) for layer, own in zip(self.layers, units, strict=True))
+    def saturated_as(self, saturation: Sequence[Array]) -> Flow:
+        """The same with the saturation (N, T) of every layer."""
+        layers = tuple(layer._replace(saturation=own) for layer, own in zip(self.layers, saturation, strict=True))
         return self._replace(layers=layers)
 
     def plot(self, ax: Any = None) -> Any:
@@ -91,3 +92,14 @@ class Flow(NamedTuple):
         from ..plots import plot_flow
 
         return plot_flow(self, ax)
+
+
+def mean_of_rows(a: Array) -> Array:
+    """(…, T): the mean over the rows of a (…, N, T), which is NaN where a row is over; NaN where all are."""
+    xp = namespace(a)
+    means = a.mean(axis=-2)
+    if not xp.isnan(means).any():
+        return means
+    there = ~xp.isnan(a)
+    counts = there.sum(axis=-2)
+    return xp.where(counts > 0, xp.where(there, a, 0).sum(axis=-2) / xp.maximum(counts, 1), np.nan)

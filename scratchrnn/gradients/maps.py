@@ -66,7 +66,7 @@ def input_map(model: Any, batch: Batch, done: Callable[[], Any]) -> np.ndarray:
     for walk in _walks(model, batch):
         xp, inside = walk.backend.xp, walk.backend.asarray(walk.inside)
         O, N = model.output_size, inside.shape[1]
-        eye = xp.broadcast_to(xp.eye(O, dtype=model.dtype)[None, :, None], (1, O, N, O))
+        eye = walk.backend.asarray(np.repeat(np.eye(O, dtype=model.dtype)[None, :, None], N, axis=2))  # (1, O, N, O)
         for t in range(T):
             seeds = walk.backend.asarray(_shortened(walk.above(slice(t, t + 1), eye)[0]))  # (P, N, F)
             seeds = xp.where(inside[t, :, None], seeds, 0)
@@ -208,10 +208,9 @@ def _shortened(J: Array) -> Array:
 
 def _dense(trace: Any, D: int, dtype: np.dtype) -> Any:
     """The trace of a layer that read tokens, as one of vectors. What they were changes no derivative but those of the
-    parameters, which nobody reads here, so they are zeros that take no room."""
+    parameters, which nobody reads here, so they are zeros."""
     if isinstance(trace, rnn.Trace) and trace.x.ndim == 2:
-        zero = namespace(trace.h).zeros((1, 1, 1), dtype)
-        return trace._replace(x=namespace(trace.h).broadcast_to(zero, (*trace.x.shape, D)))
+        return trace._replace(x=namespace(trace.h).zeros((*trace.x.shape, D), dtype))
     if hasattr(trace, "cells"):
         return trace._replace(cells=tuple(_dense(cell, D, dtype) for cell in trace.cells))
     return trace

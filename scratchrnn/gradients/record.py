@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import namespace, to_numpy
+from ..backends.arrays import to_numpy
 from .clip import row_norms
-from .flow import Flow
+from .flow import Flow, LayerFlow, mean_of_rows
 
 MAX_FLOW_ROWS = 512
 MAX_FLOW_NUMBERS = 1 << 22  # 32 MiB
+MAX_SEEN = 16
+MAX_SEEN_NUMBERS = 1 << 18
 
 
 class Details(NamedTuple):
@@ -39,7 +40,25 @@ class FlowRow(NamedTuple):
         return self.norms.size + sum(array.size for array in self.details or ())
 
 
-@dataclass(repr=False)
+class Seen(NamedTuple):
+    """What an update leaves, before it is made into a row."""
+
+    update: int
+    layers: tuple[LayerFlow, ...]
+    lengths: Any
+    tensors: tuple[tuple[float, ...], tuple[float, ...]] | None  # gradient norms, update ratios
+
+    def row(self) -> FlowRow:
+        """Norms, and where tensors were looked at, everything."""
+        per_sample = np.stack([to_numpy(layer.per_sample).T for layer in self.layers])  # (cells, T, N)
+        details = None
+        if self.tensors is not None:
+            saturated = mean_of_rows(np.stack([to_numpy(layer.saturation) for layer in self.layers]))
+            details = Details(spread(per_sample, self.lengths), saturated, *map(np.array, self.tensors))
+        N = per_sample.shape[2]
+        return FlowRow(self.update, N, row_norms(per_sample) / N, details)
+
+
 class FlowRecord:
     """‖∂L/∂h_t‖ over time steps and updates, and what else was tracked, thinned evenly to a bounded size.
 
@@ -50,17 +69,31 @@ class FlowRecord:
     sequences, and where a row was recorded without what they show.
     """
 
-    rows: list[FlowRow] = field(default_factory=list)
-    every: int = 1  # one update in so many has a row
-    directions: int = 1  # of the top recurrent layer, which has as many of the last cells
-    names: tuple[str, ...] = ()  # of the tensors
+    def __init__(
+        self, rows: Sequence[FlowRow] = (), every: int = 1, directions: int = 1, names: Sequence[str] = ()
+    ) -> None:
+        self.directions = directions  # of the top recurrent layer, which has as many of the last cells
+        self.names = tuple(names)  # of the tensors
+        self._rows = list(rows)
+        self._size = sum(row.size for row in self._rows)
+        self._every = every
+        self._seen: list[Seen] = []  # not yet made into rows: many at a time cost less, the processor being warm to it
 
-    def __post_init__(self) -> None:
-        self._size = sum(row.size for row in self.rows)
+    @property
+    def rows(self) -> list[FlowRow]:
+        """Every update that is kept."""
+        self._settle()
+        return self._rows
+
+    @property
+    def every(self) -> int:
+        """One update in so many has a row."""
+        self._settle()
+        return self._every
 
     def wants(self, update: int) -> bool:
         """Whether this update would get a row."""
-        return (update - 1) % self.every == 0
+        return (update - 1) % self._every == 0
 
     def add(
         self,
@@ -77,30 +110,33 @@ class FlowRecord:
         """
         if not self.wants(update):
             return
-        xp = namespace(flow.layers[0].per_sample)
-        per_sample = to_numpy(xp.stack([layer.per_sample.T for layer in flow.layers]))  # (cells, T, N)
-        N = per_sample.shape[2]
-        details = None
+        self.directions = flow.directions
+        tensors = None
         if grad_norms is not None and update_ratios is not None:
             self.names = tuple(grad_norms)
-            saturated = np.stack([to_numpy(layer.saturated) for layer in flow.layers])
-            of_tensors = (np.array([tensors[name] for name in self.names]) for tensors in (grad_norms, update_ratios))
-            details = Details(spread(per_sample, lengths), saturated, *of_tensors)
-        self.directions = flow.directions
-        self.keep(FlowRow(update, N, row_norms(per_sample) / N, details))
+            tensors = tuple(grad_norms.values()), tuple(update_ratios[name] for name in self.names)
+        self._seen.append(Seen(update, flow.layers, lengths, tensors))
+        held = len(self._seen) * sum(2 * layer.per_sample.size for layer in flow.layers)
+        if len(self._seen) == MAX_SEEN or held > MAX_SEEN_NUMBERS:
+            self._settle()
 
-    def keep(self, row: FlowRow) -> None:
+    def _settle(self) -> None:
+        """Make rows of what was seen."""
+        while self._seen:
+            self._keep(self._seen.pop(0).row())
+
+    def _keep(self, row: FlowRow) -> None:
         """Append a row where one belongs, and make room for it first."""
         while (
-            self.rows
+            self._rows
             and self.wants(row.update)
-            and (len(self) >= MAX_FLOW_ROWS or self._size + row.size > MAX_FLOW_NUMBERS)
+            and (len(self._rows) >= MAX_FLOW_ROWS or self._size + row.size > MAX_FLOW_NUMBERS)
         ):
-            self.every *= 2
-            self.rows = [kept for kept in self.rows if self.wants(kept.update)]
-            self._size = sum(kept.size for kept in self.rows)
+            self._every *= 2
+            self._rows = [kept for kept in self._rows if self.wants(kept.update)]
+            self._size = sum(kept.size for kept in self._rows)
         if self.wants(row.update):
-            self.rows.append(row)
+            self._rows.append(row)
             self._size += row.size
 
     def __len__(self) -> int:
@@ -185,16 +221,15 @@ class FlowRecord:
 
 def spread(per_sample: np.ndarray, lengths: Any = None) -> np.ndarray:
     """(3, cells, T): least, median and largest over the rows of (cells, T, N) that are not over; NaN where all are."""
-    cells, T, N = per_sample.shape
-    alive = np.full(T, N)
-    if lengths is not None:
-        inside = np.arange(T)[:, None] < to_numpy(lengths)
-        per_sample, alive = np.where(inside, per_sample, np.nan), inside.sum(axis=1)
-    ordered = np.sort(per_sample, axis=2)  # NaN last
-    last = np.maximum(alive - 1, 0)
-    t = np.arange(T)
+    T, N = per_sample.shape[1:]
+    if lengths is None:
+        ordered = np.sort(per_sample, axis=2)
+        return np.stack([ordered[..., 0], (ordered[..., (N - 1) // 2] + ordered[..., N // 2]) / 2, ordered[..., -1]])
+    inside = np.arange(T)[:, None] < to_numpy(lengths)
+    ordered = np.sort(np.where(inside, per_sample, np.nan), axis=2)  # NaN last
+    t, last = np.arange(T), np.maximum(inside.sum(axis=1) - 1, 0)
     median = (ordered[:, t, last // 2] + ordered[:, t, (last + 1) // 2]) / 2
-    return np.stack([ordered[:, :, 0], median, ordered[:, t, last]])
+    return np.stack([ordered[..., 0], median, ordered[:, t, last]])
 
 
 def table(arrays: Sequence[np.ndarray], axes: int) -> np.ndarray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backends.arrays import Array, namespace
 from ..backends.numpy_backend import Backend
 from ..layers.stack import turn
@@ -15,30 +17,24 @@ from ..layers.stack import turn
 SATURATED = 0.999  # |h| above it: a slope 1 − h² below 0.002
 
 
-def flat(h: Array, nonlinearity: str) -> Array:
-    """(T, N) int: how many units of each row are saturated: |h| > 0.999 of tanh, h = 0 of relu. h (T, N, H)."""
-    xp = namespace(h)
-    return ((xp.abs(h) > SATURATED) if nonlinearity == "tanh" else (h == 0)).sum(axis=2)
+def saturated(h: Array, valid: Array | None, nonlinearity: str) -> Array:
+    """(T, N) float64: the fraction of units of each row that are saturated: |h| > 0.999 of tanh, h = 0 of relu.
 
-
-def flat_units(layers: Sequence[Any], backend: Backend, traces: Sequence[Any], lengths: Array | None) -> list[Array]:
-    """(2, T) int for every recurrent cell, bottom to top: saturated units of all rows, and units in all.
-
-    What lies past the end of a row is not counted. Cells that read from the end are counted in the time of x.
+    h (T, N, H); valid (T, N, 1) as in a trace: NaN where a row is over.
     """
-    count = backend.twin(flat)
-    xp = backend.xp
+    xp = namespace(h)
+    fractions = ((xp.abs(h) > SATURATED) if nonlinearity == "tanh" else (h == 0)).mean(axis=2)
+    return fractions if valid is None else xp.where(valid[..., 0], fractions, np.nan)
+
+
+def of_cells(layers: Sequence[Any], backend: Backend, traces: Sequence[Any], lengths: Array | None) -> list[Array]:
+    """(N, T) of every recurrent cell, bottom to top, all in the time of x."""
+    twin = backend.twin(saturated)
     result = []
     for layer, trace in zip(layers, traces, strict=True):
-        if not layer.recurrent:
-            continue
-        directions = 2 if layer.options.get("bidirectional") else 1
-        for i, cell in enumerate(getattr(trace, "cells", (trace,))):
-            h = cell.h[1:]
-            T, N, H = h.shape
-            counts = count(h, layer.options["nonlinearity"])
-            if i % directions:
-                counts = turn(counts, lengths)
-            inside = xp.ones((T, N), bool) if lengths is None else xp.arange(T)[:, None] < lengths
-            result.append(xp.stack([xp.where(inside, counts, 0).sum(axis=1), H * inside.sum(axis=1)]))
+        if layer.recurrent:
+            directions = 2 if layer.options.get("bidirectional") else 1
+            for i, cell in enumerate(getattr(trace, "cells", (trace,))):
+                fractions = twin(cell.h[1:], cell.valid, layer.options["nonlinearity"])
+                result.append((turn(fractions, lengths) if i % directions else fractions).T)
     return result

@@ -65,13 +65,14 @@ def error_and_gradient(w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.nda
     s[0] = 1 / (1 + np.exp(-START))
     for t in range(STEPS):
         s[t + 1] = 1 / (1 + np.exp(-(w * s[t] + b)))
-    delta = 2 * (s[-1] - GOAL) * s[-1] * (1 - s[-1])
+    miss = s[-1] - GOAL
+    delta = 2 * miss * s[-1] * (1 - s[-1])
     dw, db = np.zeros(w.shape), np.zeros(w.shape)
     for before in s[-2::-1]:
         dw += delta * before
         db += delta
         delta = delta * w * before * (1 - before)
-    return (s[-1] - GOAL) ** 2, dw, db
+    return miss**2, dw, db
 
 
 def surface(w: np.ndarray = W, b: np.ndarray = B) -> Surface:

@@ -78,7 +78,8 @@ def plot_lag_decay(
     span(ax, len(lags))
     if drawn:
         ends = median[np.isfinite(median)]
-        ax.legend(frameon=False, loc="lower right" if len(ends) and ends[-1] > 1 else "lower left", fontsize="small")
+        rises = len(ends) > 0 and ends[-1] > 1
+        ax.legend(loc="lower right" if rises else "lower left", fontsize="small", framealpha=0.85, edgecolor="none")
     if zeros:
         note(ax, f"exactly 0, not drawn: {zeros} of {np.isfinite(ratios).sum()} pairs of steps")
     return ax

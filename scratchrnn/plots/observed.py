@@ -67,7 +67,9 @@ def _panels(flow: GradientFlow) -> list[Callable[[Axes], Any]]:
     if flow.input_map is not None:
         panels.append(partial(plot_input_map, flow.input_map))
     if flow.lag_map is not None:
-        theory = {} if spectrum is None else {"bound": spectrum.gamma * spectrum.norm, "radius": spectrum.radius}
+        theory: dict[str, Any] = (
+            {} if spectrum is None else {"bound": spectrum.gamma * spectrum.norm, "radius": spectrum.radius}
+        )
         panels.append(partial(plot_lag_decay, flow.lag_map, **theory))
     if spectrum is not None:
         panels.append(partial(plot_spectrum, spectrum))

@@ -44,7 +44,7 @@ def plot_remedies(
             ends.append((x[drawn[-1]], values[drawn[-1]], name, colour))
         zeros, longest = zeros + some, max(longest, len(values))
     log(ax, "y")
-    span(ax, start + longest)
+    span(ax, longest, start)
     label_ends(ax, ends)
     if zeros:
         note(ax, f"exactly 0, not drawn: {zeros}")

@@ -117,9 +117,9 @@ def decades(axis: Any, width: float, numticks: int) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def span(ax: Axes, n: int) -> None:
-    """Let the x axis show 0 … n − 1, also where nothing is drawn."""
-    ax.update_datalim([(0, 1), (n - 1, 1)], updatey=False)
+def span(ax: Axes, n: int, start: int = 0) -> None:
+    """Let the x axis show the n numbers from `start`, also where nothing is drawn."""
+    ax.update_datalim([(start, 1), (start + n - 1, 1)], updatey=False)
     ax.autoscale_view(scaley=False)
 
 
@@ -159,11 +159,12 @@ def label_ends(ax: Axes, ends: list[tuple[int, float, str, Any]]) -> None:
     """Write each curve's name at its end, pushed apart where they would overlap."""
     low, high = np.log10(ax.get_ylim())
     ends = sorted(ends, key=lambda end: end[1])
-    free, ceiling, places = 0.0, 1.0 - 0.06 * (len(ends) - 1), []  # as fractions of the axes
+    line = min(0.18 * ax.figure.get_figure(root=True).dpi / ax.bbox.height, 1 / max(len(ends), 1))  # height of a name
+    free, ceiling, places = 0.0, 1.0 - line * (len(ends) - 1), []  # as fractions of the axes
     for i, end in enumerate(ends):
-        place = min((np.log10(end[1]) - low) / (high - low), ceiling + 0.06 * i)  # leave room for those above
+        place = min((np.log10(end[1]) - low) / (high - low), ceiling + line * i)  # leave room for those above
         places.append(max(free, place))
-        free = places[-1] + 0.06
+        free = places[-1] + line
     for (lag, _, text, colour), height in zip(ends, places, strict=True):
         ax.annotate(
             text,
