@@ -318,6 +318,8 @@ def test_bars() -> None:
         *("= 8", "≥ 0.97", "0.555 … 0.595", "≤ 0.01")
     ]
     assert TASKS["sunspots"].reached(18.9) and not TASKS["sunspots"].reached(18.91)
+    assert TASKS["digits"].reached(0.98, 0.9, 0.97) and not TASKS["digits"].reached(0.98, 0.9, 0.96)
+    assert TASKS["tunes"].reached(8, 8, 8) and not TASKS["tunes"].reached(8, 7, 8)  # of these every one
     assert TASKS["tunes-blank"].epochs == 1000
 
 

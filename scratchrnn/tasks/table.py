@@ -1,4 +1,4 @@
-"""The tasks by name, each with the bar that the median of its scores over seeds is to reach."""
+"""The tasks by name, each with the bar that its scores over seeds are to reach."""
 
 from __future__ import annotations
 
