@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,19 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "200 characters of 31 kinds; knowing nothing costs ln 31 = 3.434" in done.stdout
     assert "it writes on from" in done.stdout
     return out
+
+
+def test_train_text_tells_the_held_out_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "poem.txt"
+    file.write_text("床前明月光，疑是地上霜。" * 60, encoding="utf-8")
+    arguments = ["--file", str(file), "--hidden-size", "8", "--epochs", "2", "--backend", "numpy", "--quiet"]
+    assert cli.main(["train", "text", *arguments, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    found = re.search(r"held-out loss +([\d.]+) bits per character \(([\d.]+) nats\), over 72\n", said)
+    assert found is not None
+    bits, nats = map(float, found.groups())
+    assert bits == pytest.approx(nats / np.log(2), abs=2e-3) and 0 < nats < 5
+    assert "648 characters of 12 kinds" in said
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -397,7 +411,7 @@ def test_train_a_task(tmp_path: Path) -> None:
     model, history, extra = read(out / "model.npz", backend="numpy")
     assert history is not None and history.epochs == 3 and model.dtype == np.float32
     assert extra == {"task": "tunes"}
-    for part in ("3 epochs, 3 updates", "tunes exact, of 8", "bar for the median over seeds: = 8", "茉莉花, from G4:2"):
+    for part in ("3 epochs, 3 updates", "tunes exact, of 8", "bar over seeds: = 8", "茉莉花, from G4:2"):
         assert part in done.stdout
 
 

@@ -108,8 +108,8 @@ def run_text(arguments: Namespace) -> int:
         if history.loss:
             rows.append(("training loss", f"{history.loss[-1]:.3f} nats per character in the last epoch"))
         if result.held_out_loss is not None:
-            size = len(result.data.held_out)
-            rows.append(("held-out loss", f"{result.held_out_loss:.3f} nats per character, over {size:,}"))
+            loss = f"{result.held_out_bits:.3f} bits per character ({result.held_out_loss:.3f} nats)"
+            rows.append(("held-out loss", f"{loss}, over {len(result.data.held_out):,}"))
         output.print_table(rows)
         files = output.history_pictures(
             history, out, loss="cross-entropy (nats per character)", clip_norm=arguments.clip_norm
@@ -128,7 +128,7 @@ def run_task(arguments: Namespace) -> int:
     names = ("epochs", "seed", "backend", "dtype")
     settings = {name: getattr(arguments, name) for name in names} | {"progress": not arguments.quiet}
     result, rows = _train(task.train, arguments, "loss", settings)
-    rows.append((task.metric, f"{result.score:.4g} (bar for the median over seeds: {bar(task)})"))
+    rows.append((task.metric, f"{result.score:.4g} (bar over seeds: {bar(task)})"))
     rows += [(what, f"{value:.4g}") for what, value in result.beside.items()]
     output.print_table(rows)
     if result.examples:
