@@ -143,7 +143,7 @@ def test_surnames() -> None:
 
 def test_naive_bayes_on_pairs_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surnames, "LOCALES", {"a": "", "b": ""})
-    learn = surnames.Part(np.array([[0, 1, 0], [1, 0, 0]]), np.array([0, 1]), np.array([3, 2]))
+    learn = task.Part(np.array([[0, 1, 0], [1, 0, 0]]), np.array([0, 1]), np.array([3, 2]))
     assert surnames.letter_pairs(learn, learn, 2) == 1.0
     # 1 → 1 was in neither; the ends ⟨0 and 1⟩ were, one in each: two names that none is likelier to have.
     counts = {  # (before, after), 2 being the end: one more than seen in each language, of 9 pairs
@@ -156,7 +156,7 @@ def test_naive_bayes_on_pairs_of_letters(monkeypatch: pytest.MonkeyPatch) -> Non
         sum(np.log(counts[k].get(pair, 1) / (9 + len(counts[k]))) for pair in zip(ends, ends[1:], strict=False))
         for k in (0, 1)
     ]
-    guess = surnames.Part(np.array([name]), np.array([int(np.argmax(log_p))]), np.array([4]))
+    guess = task.Part(np.array([name]), np.array([int(np.argmax(log_p))]), np.array([4]))
     assert surnames.letter_pairs(learn, guess, 2) == 1.0
 
 
@@ -296,6 +296,17 @@ def test_split() -> None:
     parts = task.split(20, 3, 4)
     assert [len(part) for part in parts] == [13, 3, 4] and sorted(np.concatenate(parts)) == list(range(20))
     assert all((a == b).all() for a, b in zip(parts, task.split(20, 3, 4), strict=True))
+
+
+def test_parts_of_unequal_length() -> None:
+    x, lengths = task.padded([np.ones((2, 3), np.float32), np.full((1, 3), 2, np.float32)])
+    assert x.dtype == np.float32 and lengths.tolist() == [2, 1]
+    assert x.tolist() == [[[1, 1, 1], [1, 1, 1]], [[2, 2, 2], [0, 0, 0]]]
+    model = sr.SequenceModel([sr.RNN(3, 8), sr.Linear(8, 4)], loss="cross_entropy", backend="numpy")
+    told = [int(model(row[None, :n])[0, -1].argmax()) for row, n in zip(x, lengths, strict=True)]
+    assert told[0] != told[1] == int(model(x[1:, :1])[0, 0].argmax())
+    assert task.accuracy(model, task.Part(x, np.array(told), lengths)) == 1.0
+    assert task.accuracy(model, task.Part(x, np.array([told[0], 3 - told[1]]), lengths)) == 0.5
 
 
 def test_noise_is_fresh_and_of_the_seed() -> None:
