@@ -171,8 +171,12 @@ class EncoderDecoder:
     def _backend(self) -> Any:
         return self.encoder._backend
 
-    def __repr__(self) -> str:
+    def summary(self) -> str:
+        """The tables that `print(model)` shows, as `SequenceModel.summary`."""
         return f"EncoderDecoder that writes {self.length} symbols\nencoder: {self.encoder}\ndecoder: {self.decoder}"
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
         """What `fit` asks before it begins: x as the encoder takes it, the rest as the decoder does."""

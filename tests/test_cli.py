@@ -19,6 +19,7 @@ from scratchrnn import cli
 from scratchrnn.checkpoint import read
 from scratchrnn.commands import flow, tasks
 from scratchrnn.tasks.task import Task, Trained
+from scratchrnn.text import Vocabulary
 
 COMMANDS = [
     [],
@@ -415,11 +416,22 @@ def test_train_a_task(tmp_path: Path) -> None:
         assert part in done.stdout
 
 
-def test_train_a_task_with_two_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_an_encoder_decoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "dates", "--epochs", "1", "--backend", "numpy", "--out", str(tmp_path)]) == 0
     assert "validation part, exact" in capsys.readouterr().out
-    encoder, decoder = (sr.load(tmp_path / f"{name}.npz", backend="numpy") for name in ("encoder", "decoder"))
-    assert sr.EncoderDecoder(encoder, decoder, 10).write(np.array([[1, 2, 3]])).shape == (1, 10)
+    model, history, extra = read(tmp_path / "model.npz", backend="numpy")
+    assert isinstance(model, sr.EncoderDecoder) and history is not None and history.epochs == 1
+    source, iso = (Vocabulary.from_list(extra[name]) for name in ("source", "iso"))
+    (written,) = model.write(source.encode("17.11.87")[None])
+    assert len(iso.decode(written)) == 10
+    assert cli.main(["check", "--model", str(tmp_path / "model.npz")]) == 1
+    assert "holds an EncoderDecoder; check takes a SequenceModel" in capsys.readouterr().err
+
+
+def test_check_of_a_saved_model_of_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sr.save(sr.SequenceModel([sr.Embedding(5, 3), sr.RNN(3, 4), sr.Linear(4, 2)]), tmp_path / "model.npz")
+    assert cli.main(["check", "--model", str(tmp_path / "model.npz"), "--backend", "numpy"]) == 0
+    assert "PASS" in capsys.readouterr().out
 
 
 def test_a_text_task_can_be_sampled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,8 +103,9 @@ def train(
         SequenceModel([RNN(V + 1, 128), Linear(128, V)], loss="cross_entropy", seed=2 * seed + 1, **place),
         LENGTH,
     )
+    network = cast(SequenceModel, model)  # it has all that `fit` asks of one
     history = fit(
-        cast(SequenceModel, model),  # it has all that `fit` asks of one
+        network,
         dates.train.x,
         dates.train.target,
         lengths=dates.train.lengths,
@@ -123,4 +124,5 @@ def train(
         (dates.source.decode(x[:length]), dates.iso.decode(answer))
         for x, length, answer in zip(test.x, test.lengths, answers, strict=False)
     )
-    return Trained({"encoder": model.encoder, "decoder": model.decoder}, history, metric(model, test), beside, examples)
+    extra = {"source": dates.source.to_list(), "iso": dates.iso.to_list()}
+    return Trained({"model": network}, history, metric(model, test), beside, examples, extra)
