@@ -411,7 +411,7 @@ def test_train_a_task(tmp_path: Path) -> None:
     assert_pictures(out, "loss.png", "gradients.png")
     model, history, extra = read(out / "model.npz", backend="numpy")
     assert history is not None and history.epochs == 3 and model.dtype == np.float32
-    assert extra == {"task": "tunes"}
+    assert extra["task"] == "tunes" and len(extra["notes"]) == model.output_size - 1
     for part in ("3 epochs, 3 updates", "tunes exact, of 8", "bar over seeds: = 8", "茉莉花, from G4:2"):
         assert part in done.stdout
 

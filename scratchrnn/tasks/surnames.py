@@ -118,4 +118,5 @@ def train(
         "validation accuracy": accuracy(model, surnames.validation),
         "naive Bayes on pairs of letters": letter_pairs(surnames.train, surnames.test, V),
     }
-    return Trained({"model": model}, history, accuracy(model, surnames.test), beside)
+    extra = {"letters": surnames.vocabulary.to_list(), "languages": list(LOCALES)}
+    return Trained({"model": model}, history, accuracy(model, surnames.test), beside, extra=extra)

@@ -169,4 +169,4 @@ def train(
         (f"{title}, from {name(tunes.notes[row[0] - 1])}", "exact" if exact else "not exact")
         for title, row, exact in zip(TUNES, tunes.x, played, strict=True)
     )
-    return Trained({"model": model}, history, float(sum(played)), examples=examples)
+    return Trained({"model": model}, history, float(sum(played)), examples=examples, extra={"notes": tunes.notes})
