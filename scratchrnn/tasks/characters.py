@@ -26,7 +26,7 @@ from ..training import fit
 
 CHAPTER = Path(__file__).with_name("chapter.txt")
 CHUNK = 1 << 20  # numbers in the widest array that `metric` holds at a time
-UPDATES = 3000  # of the default settings, more or less: five epochs of 1 MB
+UPDATES = 3000  # of the default settings, more or less: six epochs of 1 MB
 MAX_EPOCHS = 20  # more of them learn a short text by heart, and the held-out loss rises
 BY_HEART = 200  # epochs at most where nothing is held out: the chapter's number
 WINDOWS = 128  # windows overlap where a text has fewer side by side
@@ -66,7 +66,7 @@ def data(
 
     file : any UTF-8 text; None is the chapter's.
     held_out : fraction at the end of the text that is not trained on. None is a tenth, or nothing where a tenth makes
-    no window of seq_length, as with the chapter's 200 characters.
+        no window of seq_length, as with the chapter's 200 characters.
 
     >>> chapter = data()
     >>> len(chapter.vocabulary), len(chapter.train), len(chapter.held_out)
@@ -130,9 +130,9 @@ def train(
     ----------
     file, held_out : as `data`.
     seq_length : characters in a window. Windows stand side by side; in a short text they overlap, so that there are
-    at least 128 of them where it has that many.
-    epochs : None is 5 for 1 MB, fewer for a longer text and more for a shorter one: about 3,000 updates, but at most 20
-    epochs, or 200, to learn the text by heart, where nothing is held out.
+        at least 128 of them where it has that many.
+    epochs : None is about 3,000 updates, six epochs of 1 MB, fewer of a longer text and more of a shorter one, but at
+        most 20 epochs; or 200, to learn the text by heart, where nothing is held out.
     optimizer : None is Adam(0.01). The learning rate falls to a twentieth over the epochs, along half a cosine.
     seconds : end training before the epoch that would not be over by then; one epoch always runs.
 
