@@ -55,6 +55,13 @@ TASKS = {
         (0.999, 1),
         partial(tagging.train, "xor", 2),
     ),
+    "xor-one-way": Task(
+        SYNCHRONOUS,
+        "the same in one direction, under the same ceiling",
+        "steps right",
+        ONE_WAY,
+        partial(tagging.train, "xor", 2, directions=1),
+    ),
     "dates": Task(
         ASYNCHRONOUS,
         "dates as people write them, in four forms, to ISO 8601; encoder and decoder",
