@@ -7,13 +7,17 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick slow lint mutants shapes torch tasks test-tasks run-tasks run-test-tasks bench record clean
+.PHONY: help demo notebooks test quick slow lint mutants shapes torch tasks test-tasks run-tasks run-test-tasks bench \
+	record clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/installed  ## train on the chapter's sine, check the gradients, write pictures to demo-output/
 	$(BIN)/scratchrnn demo
+
+notebooks: $(VENV)/installed-notebooks  ## run the notebooks and write them as HTML, figures inside, to notebooks-output/
+	$(BIN)/python notebooks/build.py
 
 test: $(VENV)/installed-test  ## every test (PyTorch comparisons only where torch is: make torch)
 	$(BIN)/python -m pytest
@@ -57,9 +61,9 @@ record: $(VENV)/installed-bench  ## the same into benchmarks/results/ and README
 	$(BIN)/scratchrnn bench --out benchmarks/results
 	$(BIN)/python -m benchmarks.readme_table
 
-clean:  ## remove the environments, caches and what the demo wrote
+clean:  ## remove the environments, caches and what the commands above wrote
 	rm -rf .venv .venv-tasks build *-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find scratchrnn tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find scratchrnn tests benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian's python3 may lack ensurepip, which a venv needs to get a pip of its own. The pip outside can serve instead.
 $(BIN)/python:
