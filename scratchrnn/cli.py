@@ -10,10 +10,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
 from .commands import bench, check, demo, flow, info, sample, tasks, train
 from .commands.options import Parser
+from .commands.output import version
 
 COMMANDS = (demo, train, sample, check, flow, tasks, bench, info)
 # What the library raises for what its user did; --traceback shows where. Anything else keeps its traceback.
@@ -74,11 +74,3 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def version() -> str:
-    """The installed version."""
-    try:
-        return metadata.version("scratchrnn")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"

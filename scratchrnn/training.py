@@ -64,6 +64,7 @@ def fit(
     optimizer: Optimizer | None = None,
     clip_norm: float | None = None,
     clip_value: float | None = None,
+    regularizer: Any = None,
     validation: Any = None,
     steps: Any = "all",
     lengths: Any = None,
@@ -84,6 +85,9 @@ def fit(
     batch_size : rows per minibatch; the last one of an epoch may be smaller.
     optimizer : None is Adam(1e-2); with `resume`, that of the history.
     clip_norm, clip_value : limits of the global norm and of every entry; with both, the norm is clipped first.
+    regularizer : `Omega(weight)`, or any object with check(model), which refuses what it cannot do, and
+        add(model, grads, **arguments of loss_and_grads), which adds to the gradients of an update before they are
+        clipped.
     validation : (x, target), or a dict with x, target and their own steps and lengths; its loss follows every epoch.
     truncate : K, truncated backpropagation through time: each minibatch is cut into pieces of K steps (the last may be
         shorter), each piece is one update, and no gradient crosses from one to the one before. Memory for states and
@@ -106,6 +110,8 @@ def fit(
     Source: Williams and Peng 1990, An efficient gradient-based algorithm for on-line training of recurrent networks.
     """
     hooks = _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, callbacks, track)
+    if regularizer is not None:
+        regularizer.check(model)
     data = Rows(model, x, target, steps, lengths)
     held_out = None if validation is None else validation_rows(model, validation, steps)
     _check_pieces(model, truncate, stateful, [data] if held_out is None else [data, held_out])
@@ -113,7 +119,7 @@ def fit(
 
     for hook in hooks:
         hook.on_train_begin(model, history)
-    update = partial(_update, model, history, clip_norm, clip_value, track)
+    update = partial(_update, model, history, clip_norm, clip_value, regularizer, track)
     with _bar(epochs * data.updates(batch_size, truncate), progress) as bar, np.errstate(all="ignore"):
         try:
             for _ in range(epochs):
@@ -141,6 +147,7 @@ def _update(
     history: History,
     clip_norm: float | None,
     clip_value: float | None,
+    regularizer: Any,
     track: str | None,
     batch: Minibatch,
 ) -> tuple[float, Any]:
@@ -153,6 +160,8 @@ def _update(
         return 0.0, model.forward(batch.x, batch.h0, batch.lengths).h_last
     closely = track == "all" and history.flow.wants(update)
     result = model.loss_and_grads(**batch.arguments, rng=history.rng, **({"saturation": True} if closely else {}))
+    if regularizer is not None:
+        regularizer.add(model, result.grads, **batch.arguments)
     loss, grad = float(result.loss), result.grads.vector
     norm = float(backend.twin(vector_norm)(grad))
     if not (math.isfinite(loss) and math.isfinite(norm)):

@@ -50,6 +50,7 @@ TARGETS += [
     ("scratchrnn/gradients/maps.py", ["tests/test_observe.py"]),
     ("scratchrnn/gradients/record.py", ["tests/test_tracking.py"]),
     ("scratchrnn/gradients/saturation.py", ["tests/test_observe.py", "tests/test_tracking.py"]),
+    ("scratchrnn/gradients/omega.py", ["tests/test_omega.py"]),
 ]
 
 # Changes that change nothing: (file, change) and why.

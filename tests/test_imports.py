@@ -26,7 +26,10 @@ ROWS: list[set[str]] = [
     {"gradients", "layers.initial"},
     {"layers", "losses", "steps", "optimizers"},
     {"backends.numba_twins", "backends.numba_layers", "door", "passes", "summary", "gradients.saturation"},
-    {"model", "gradients.check", "gradients.references", "gradients.observe", "gradients.maps"},
+    {
+        *("model", "gradients.check", "gradients.references", "gradients.observe", "gradients.maps"),
+        *("gradients.spectrum", "gradients.omega", "gradients.lyapunov", "gradients.fixed_points"),
+    },
 ]
 TOP = {"cli", "__main__", ""}  # above even that; "" is the package itself
 

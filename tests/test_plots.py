@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from drawing import ink, make_flow, x_label, x_of, y_of
 from helpers import flow_of
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
 import scratchrnn as sr
 from scratchrnn import plots
-from scratchrnn.gradients.flow import Flow, LayerFlow
 from scratchrnn.plots.style import GUIDE, colour_limits, quantiles
 from scratchrnn.tasks import sine
 
@@ -25,25 +21,6 @@ from scratchrnn.tasks import sine
 @pytest.fixture(scope="module")
 def trained() -> sine.Trained:
     return sine.train(epochs=2, clip_norm=0.5, progress=False)
-
-
-@pytest.fixture
-def pyplot() -> Iterator[Any]:
-    """pyplot on a backend without windows, left as it was found."""
-    import matplotlib.pyplot as plt
-
-    before = mpl.get_backend()
-    plt.switch_backend("agg")
-    yield plt
-    plt.close("all")
-    plt.switch_backend(before)
-
-
-def ink(figure: Figure) -> float:
-    """How much of the picture is not white; drawing it also shows warnings."""
-    with io.BytesIO() as file:
-        figure.savefig(file, format="rgba", dpi=50)
-        return float((np.frombuffer(file.getvalue(), np.uint8) < 250).mean())
 
 
 def make_history(norms: list[float], rows: int = 12) -> sr.History:
@@ -54,22 +31,6 @@ def make_history(norms: list[float], rows: int = 12) -> sr.History:
         history.clipped.append(update % 3 == 0)
         history.flow.add(update, flow_of(np.resize(norms, 7)))
     return history
-
-
-def make_flow(*layers: list) -> Flow:
-    return Flow(tuple(LayerFlow(np.array(rows, dtype=float), np.zeros(len(rows[0]), int)) for rows in layers))
-
-
-def x_of(line: Line2D) -> np.ndarray:
-    return np.asarray(line.get_xdata(), dtype=float)
-
-
-def y_of(line: Line2D) -> np.ndarray:
-    return np.asarray(line.get_ydata(), dtype=float)
-
-
-def x_label(ax: Axes) -> str:
-    return ax.get_xlabel()
 
 
 def test_loss(trained: sine.Trained) -> None:

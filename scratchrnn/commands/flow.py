@@ -1,34 +1,45 @@
-"""`scratchrnn flow`: the picture of vanishing and exploding gradients."""
+"""`scratchrnn flow`: vanishing and exploding gradients in pictures, and as one report to read and to send on."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..backends.arrays import to_numpy
+from ..gradients.observe import GradientFlow, gradient_flow
 from ..model import VanillaRNN
 from . import options, output
 
+if TYPE_CHECKING:
+    from . import remedies
+    from .flow_data import Subject
+
 EPILOG = """\
-The loss looks at the last step only. On the way back to step t its gradient is multiplied T − 1 − t times by W_hhᵀ
-and by 1 − h² ≤ 1 (tanh′), so the spectral radius of W_hh decides whether it vanishes or explodes. The network is
-untrained, inputs are N(0, scale²); norms are per sample, the median over sequences.
+First the decay, for several networks: the loss looks at the last step only. On the way back to step t its gradient is
+multiplied T − 1 − t times by W_hhᵀ and by 1 − h² ≤ 1 (tanh′), so the spectral radius of W_hh decides whether it
+vanishes or explodes. The networks are untrained, inputs are N(0, scale²); norms are per sample, the median over
+sequences. Then everything about one network (or --model, a saved one, on the data of its task): norms at each step,
+which loss depends on which state, singular values of ∂h_t/∂h_k. Then remedies, compared on one task.
 
 examples:
   scratchrnn flow
   scratchrnn flow --radii 0.5 1 2 --time 200 --input-scale 0.01
   scratchrnn flow --radii 0.3 0.5 --dtype float32      where float32 runs out: exactly 0
+  scratchrnn flow --model demo-output/model.npz        what a trained network does
 """
+RADIUS = 2.0
 
 
 def add(commands: Any) -> None:
     """Its options."""
-    help = "draw ‖∂L/∂h_t‖ against the lag T−1−t for several spectral radii"
+    help = "show gradients vanish and explode: pictures, and a report in one file"
     parser = options.command(commands, "flow", run, help, epilog=EPILOG)
     radii = [0.5, 0.9, 1.0, 1.1, 1.5, 3.0]
-    help = "spectral radii of W_hh"
+    help = "spectral radii of W_hh whose decay is drawn"
     parser.add_argument("--radii", type=options.not_negative, nargs="+", default=radii, metavar="X", help=help)
     parser.add_argument("--time", type=options.count, default=100, metavar="T", help="time steps")
     parser.add_argument("--hidden-size", type=options.count, default=64, metavar="H", help="hidden units")
@@ -37,36 +48,86 @@ def add(commands: Any) -> None:
         "--input-scale", type=options.not_negative, default=1.0, metavar="X", help="spread of the inputs"
     )
     parser.add_argument("--seed", type=options.seed, default=0, metavar="N", help="of weights and inputs")
+    group = parser.add_argument_group("the network that is measured in full")
+    help = f"of its W_hh, and of that of the remedies (default: {RADIUS:g})"
+    group.add_argument("--spectral-radius", type=options.positive, metavar="X", help=help)
+    group.add_argument("--model", type=Path, metavar="FILE", help="a saved model instead, as demo and train write it")
+    help = "what a saved text model reads (default: the chapter's lines from Hamlet)"
+    group.add_argument("--file", type=Path, metavar="FILE", help=help)
     options.add_out(parser, "flow-output")
+    options.add_quiet(parser)
     options.add_machine(parser)
+    parser.set_defaults(parser=parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Print the table, write the picture."""
-    from .. import plots
+    """Print the table of the decay; write three pictures, and the report that holds them all and more."""
+    from . import flow_pictures, flow_report
+    from .flow_data import subject
 
+    if arguments.model is not None and arguments.spectral_radius is not None:
+        arguments.parser.error("--spectral-radius is for a new network, and --model names a saved one")
+    if arguments.model is None and arguments.file is not None:
+        arguments.parser.error("--file is what a saved text model reads; name one with --model")
     output.prepare(arguments.out)
     options.use_threads(arguments)
-    curves = {radius: lag_norms(radius, arguments) for radius in sorted(set(arguments.radii))}
+    measured = subject(arguments)
+    curves, seen, outcomes = _measure(measured, arguments)
     print(table(curves))
-    figure = plots.new_figure(8, 5)
-    plots.plot_decay(curves, figure.subplots())
-    figure.savefig(arguments.out / "flow.png")
-    output.print_files(arguments.out, {"flow.png": "‖∂L/∂h_t‖ against the lag, one curve per spectral radius"})
+    files = flow_pictures.write(arguments.out, curves, seen, outcomes)
+    page = flow_report.page(arguments, measured, curves, seen, outcomes)
+    (arguments.out / "flow.html").write_text(page, encoding="utf-8")
+    files["flow.html"] = "all of it in one file that explains itself: to read, to print, to send on"
+    output.print_files(arguments.out, files)
     return 0
+
+
+def _measure(
+    measured: Subject, arguments: Namespace
+) -> tuple[dict[float, np.ndarray], GradientFlow, dict[str, list[remedies.Outcome]]]:
+    """The decay for every radius, the one network in full, and the remedies, with a progress bar."""
+    from tqdm import tqdm
+
+    from . import remedies
+
+    radii = sorted(set(arguments.radii))
+    settings = {"seed": arguments.seed, "backend": arguments.backend, "dtype": arguments.dtype}
+    bar = tqdm(
+        total=len(radii) + 1 + remedies.RUNS,
+        unit="network",
+        delay=2,
+        leave=False,
+        disable=True if arguments.quiet else None,
+    )
+    with bar:
+        curves = {}
+        for radius in radii:
+            curves[radius] = lag_norms(radius, arguments)
+            bar.update()
+        batch: dict[str, Any] = {"x": measured.x, "target": measured.target, "steps": measured.steps}
+        seen = gradient_flow(measured.model, **batch, progress=not arguments.quiet)
+        bar.update()
+        outcomes = remedies.compare(arguments.spectral_radius or RADIUS, **settings, done=bar.update)
+    return curves, seen, outcomes
 
 
 def lag_norms(radius: float, arguments: Namespace) -> np.ndarray:
     """(T,): ‖∂L/∂h_t‖ per sample at lag 0, 1, …, T − 1, the median over sequences."""
     rng = np.random.default_rng(arguments.seed)
     N, T = arguments.batch_size, arguments.time
+    model = network(radius, arguments)
+    x = rng.normal(0, arguments.input_scale, (N, T, 1))
+    flow = model.loss_and_grads(x, rng.normal(size=(N, 1)), steps="last").flow
+    return np.median(to_numpy(flow.per_sample), axis=0)[::-1]
+
+
+def network(radius: float, arguments: Namespace) -> VanillaRNN:
+    """A new VanillaRNN(1, H, 1) whose W_hh has this spectral radius."""
     model = VanillaRNN(
         1, arguments.hidden_size, 1, backend=arguments.backend, dtype=arguments.dtype, seed=arguments.seed
     )
     set_spectral_radius(model, radius)
-    x = rng.normal(0, arguments.input_scale, (N, T, 1))
-    flow = model.loss_and_grads(x, rng.normal(size=(N, 1)), steps="last").flow
-    return np.median(to_numpy(flow.per_sample), axis=0)[::-1]
+    return model
 
 
 def set_spectral_radius(model: VanillaRNN, radius: float) -> None:
@@ -75,18 +136,27 @@ def set_spectral_radius(model: VanillaRNN, radius: float) -> None:
     model.params["W_hh"] = W_hh * (radius / np.abs(np.linalg.eigvals(W_hh)).max())
 
 
-def table(curves: dict[float, np.ndarray]) -> str:
-    """Norms at a few lags, and the factor per step that leads from the first to the last."""
+def decay_rows(curves: Mapping[float, np.ndarray]) -> list[list[str]]:
+    """Norms at a few lags, and the factor per step that leads from the first to the last; the head of the table first.
+
+    >>> decay_rows({0.5: 0.5 ** np.arange(5.0)})
+    [['radius', 'lag 0', 'lag 1', 'lag 2', 'lag 4', 'per step'],
+     ['0.5', '1.0e+00', '5.0e-01', '2.5e-01', '6.2e-02', '× 0.500']]
+    """
     longest = max(len(curve) for curve in curves.values()) - 1
     lags = sorted({0, longest // 10, longest // 4, longest // 2, longest})
-    lines = [
-        "‖∂L/∂h_t‖ per sample at lag T − 1 − t",
-        f"{'radius':>8}" + "".join(f"{'lag ' + str(lag):>11}" for lag in lags) + f"{'per step':>11}",
-    ]
+    rows = [["radius", *(f"lag {lag}" for lag in lags), "per step"]]
     for radius, curve in curves.items():
         drawn = np.flatnonzero(curve)
         last = int(drawn[-1]) if len(drawn) else 0
         factor = f"× {(curve[last] / curve[0]) ** (1 / last):.3f}" if last else "–"
-        cells = "".join(f"{'0' if curve[lag] == 0 else format(curve[lag], '.1e'):>11}" for lag in lags)
-        lines.append(f"{radius:>8g}{cells}{factor:>11}")
+        rows.append([f"{radius:g}", *("0" if curve[lag] == 0 else f"{curve[lag]:.1e}" for lag in lags), factor])
+    return rows
+
+
+def table(curves: Mapping[float, np.ndarray]) -> str:
+    """The same for a terminal."""
+    lines = ["‖∂L/∂h_t‖ per sample at lag T − 1 − t"]
+    for radius, *cells in decay_rows(curves):
+        lines.append(f"{radius:>8}" + "".join(f"{cell:>11}" for cell in cells))
     return "\n".join(lines)

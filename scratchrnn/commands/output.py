@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 from ..history import History
@@ -63,6 +64,14 @@ def training_rows(history: History, seconds: float) -> list[tuple[str, str]]:
         norm = f"{norms[0]:.3g} at first, {norms[-1]:.3g} at last, {max(norms):.3g} at most{clipped}"
         rows.append(("gradient norm", norm))
     return rows
+
+
+def version() -> str:
+    """The installed version."""
+    try:
+        return metadata.version("scratchrnn")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def program() -> str:

@@ -10,12 +10,9 @@ from matplotlib.axes import Axes
 
 from ..backends.arrays import to_numpy
 from .style import (
-    BLUE,
-    GREEN,
+    COLOURS,
     GUIDE,
-    ORANGE,
     PER_SAMPLE,
-    VERMILLION,
     around_one,
     axes,
     integers,
@@ -49,7 +46,7 @@ def plot_flow(flow: Flow, ax: Axes | None = None) -> Axes:
         everything.append(values)
         t = np.arange(values.shape[1])
         low, median, high = quantiles(values)
-        colour = (BLUE, VERMILLION, GREEN, ORANGE)[i % 4]
+        colour = COLOURS[i % len(COLOURS)]
         if len(values) > 1:
             ax.fill_between(t, low, high, color=colour, alpha=0.2, linewidth=0)
         ax.plot(t, median, color=colour, linewidth=1.6, marker=marker(median), markersize=4, label=f"layer {i}")

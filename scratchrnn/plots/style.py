@@ -11,7 +11,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"  # Okabe and Ito 2008
+SKY, PURPLE = "#56B4E9", "#CC79A7"
 GREY = "#777777"
+COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, "#000000")  # of curves, in order
+LINES = ("-", "--", "-.", ":")  # of curves, in order: what grey print keeps apart
 GUIDE = "_guide"  # label of a line that the limits of an axis pass over; the underscore keeps it out of a legend
 NORM = r"$N\,\Vert\partial L/\partial h_t\Vert$"
 PER_SAMPLE = rf"{NORM}  (per sample)"
@@ -31,13 +34,13 @@ def axes(ax: Axes | None) -> Axes:
     return plt.subplots(figsize=(7, 4), layout="constrained")[1]
 
 
-def figure(fig: Figure | SubFigure | None) -> Figure | SubFigure:
-    """The given figure, or a new one that pyplot shows."""
+def figure(fig: Figure | SubFigure | None, width: float = 9, height: float = 5) -> Figure | SubFigure:
+    """The given figure, or a new one of that size in inches, which pyplot shows."""
     if fig is not None:
         return fig
     import matplotlib.pyplot as plt
 
-    return plt.figure(figsize=(9, 5), layout="constrained")
+    return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def style(ax: Axes, title: str, xlabel: str, ylabel: str, grid: bool = True) -> None:
@@ -114,9 +117,9 @@ def decades(axis: Any, width: float, numticks: int) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def span(ax: Axes, n: int) -> None:
-    """Let the x axis show 0 … n − 1, also where nothing is drawn."""
-    ax.update_datalim([(0, 1), (n - 1, 1)], updatey=False)
+def span(ax: Axes, n: int, start: int = 0) -> None:
+    """Let the x axis show the n numbers from `start`, also where nothing is drawn."""
+    ax.update_datalim([(start, 1), (start + n - 1, 1)], updatey=False)
     ax.autoscale_view(scaley=False)
 
 
@@ -125,12 +128,17 @@ def integers(axis: Any) -> None:
     axis.set_major_locator(MaxNLocator(integer=True, nbins="auto", steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
-def colour_limits(values: np.ndarray) -> tuple[float, float, Literal["neither", "min", "max", "both"]]:
-    """The range of all finite values but the outermost 0.5 % at each end, and at which ends it leaves any out."""
+def colour_limits(
+    values: np.ndarray, peak: bool = False
+) -> tuple[float, float, Literal["neither", "min", "max", "both"]]:
+    """The range of all finite values but the outermost 0.5 % at each end, and at which ends it leaves any out.
+
+    With `peak` the greatest value is inside.
+    """
     finite = values[np.isfinite(values)]
     if not len(finite):
         return 0.5, 2.0, "neither"
-    low, high = np.quantile(finite, (0.005, 0.995), method="nearest")
+    low, high = np.quantile(finite, (0.005, 1.0 if peak else 0.995), method="nearest")
     if np.log(high) - np.log(low) < 0.01:
         low, high = low / 2, high * 2
     low, high = np.clip((low, high), 1e-200, 1e200)  # matplotlib's colour bar reckons with high · (high / low)
@@ -150,9 +158,14 @@ def around_one(radii: list[float]) -> list[Any]:
 def label_ends(ax: Axes, ends: list[tuple[int, float, str, Any]]) -> None:
     """Write each curve's name at its end, pushed apart where they would overlap."""
     low, high = np.log10(ax.get_ylim())
-    height = 0.0  # lowest place still free, as a fraction of the axes
-    for lag, value, text, colour in sorted(ends, key=lambda end: end[1]):
-        height = max(height, (np.log10(value) - low) / (high - low))
+    ends = sorted(ends, key=lambda end: end[1])
+    line = min(0.18 * ax.figure.get_figure(root=True).dpi / ax.bbox.height, 1 / max(len(ends), 1))  # height of a name
+    free, ceiling, places = 0.0, 1.0 - line * (len(ends) - 1), []  # as fractions of the axes
+    for i, end in enumerate(ends):
+        place = min((np.log10(end[1]) - low) / (high - low), ceiling + line * i)  # leave room for those above
+        places.append(max(free, place))
+        free = places[-1] + line
+    for (lag, _, text, colour), height in zip(ends, places, strict=True):
         ax.annotate(
             text,
             (lag, height),
@@ -163,7 +176,6 @@ def label_ends(ax: Axes, ends: list[tuple[int, float, str, Any]]) -> None:
             va="center",
             annotation_clip=False,
         )
-        height += 0.06
 
 
 def note(ax: Axes, text: str) -> None:

@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from ..backends.arrays import to_numpy
+from .heat import heat_map
 from .style import (
     BLUE,
     GREY,
     PER_SAMPLE,
     VERMILLION,
     axes,
-    colour_limits,
-    decades,
     figure,
     integers,
     log,
@@ -73,7 +71,7 @@ def plot_gradients(history: History, fig: Figure | SubFigure | None = None, *, c
         return fig
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=[2.2, 1])
     _norm_per_update(history, right, clip_norm)
-    _flow_map(history, left, fig)
+    _flow_map(history, left)
     if legend := right.get_legend():
         legend.set_in_layout(False)  # its place is beside the colour bar
     right.set_ylabel("")
@@ -113,25 +111,16 @@ def plot_prediction(
     return fig
 
 
-def _flow_map(history: History, ax: Axes, fig: Figure | SubFigure) -> None:
+def _flow_map(history: History, ax: Axes) -> None:
     """The heat map of ‖∂L/∂h_t‖ per sample, with its colour bar."""
     table, updates = history.flow.per_sample, history.flow.updates
-    values, _ = positive(table)
     style(ax, "Gradient at each time step", "time step $t$", "update", grid=False)
     half = 0.5 if len(updates) == 1 else (updates[1] - updates[0]) / 2
     extent = (-0.5, table.shape[1] - 0.5, updates[0] - half, updates[-1] + half)
-    placing: dict[str, Any] = {"extent": extent, "origin": "lower", "aspect": "auto", "interpolation": "nearest"}
-    if (table == 0).any():
-        ax.imshow(np.ma.masked_not_equal(table, 0), cmap=ListedColormap(["#bbbbbb"]), **placing)
-        note(ax, "grey: exactly 0")
-    low, high, extend = colour_limits(values)
-    image = ax.imshow(np.ma.masked_invalid(values), cmap="viridis", norm=LogNorm(low, high), **placing)
+    heat_map(ax, table, PER_SAMPLE, extent=extent, origin="lower", bar="bottom")
     ax.set_ylim(extent[2:])
     integers(ax.xaxis)
     integers(ax.yaxis)
-    if np.isfinite(values).any():
-        bar = fig.colorbar(image, ax=ax, location="bottom", label=PER_SAMPLE, aspect=40, pad=0.02, extend=extend)
-        decades(bar.ax.xaxis, np.log10(high) - np.log10(low), numticks=8)
 
 
 def _norm_per_update(history: History, ax: Axes, clip_norm: float | None) -> None:

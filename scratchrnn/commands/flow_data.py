@@ -1,0 +1,71 @@
+"""The network that `scratchrnn flow` measures in full, and the batch it is measured on."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..checkpoint import read
+from ..model import SequenceModel
+from ..tasks import characters, sine
+from ..text import Vocabulary, read_text
+from .flow import RADIUS, network
+
+
+class Subject(NamedTuple):
+    """What is measured, on what."""
+
+    model: SequenceModel
+    x: Any
+    target: Any
+    steps: str  # "all" or "last": the outputs that count
+    about: str  # what it is, in words
+    data: str  # what it reads, in words
+
+
+def subject(arguments: Namespace) -> Subject:
+    """The saved model on data of its task, or a new network on noise.
+
+    Raises what `read` and `read_text` raise, TypeError for what is no SequenceModel, and ValueError for a text with
+    characters that the model does not know, or with too few.
+    """
+    rng = np.random.default_rng(arguments.seed)
+    N, T = arguments.batch_size, arguments.time
+    if arguments.model is None:
+        radius = arguments.spectral_radius or RADIUS
+        new = network(radius, arguments)
+        about = f"a new VanillaRNN(1, {arguments.hidden_size}, 1), W_hh of spectral radius {radius:g}, untrained"
+        return Subject(new, *_noise(new, N, T, arguments.input_scale, rng), "all", about, _words(N, T, arguments))
+    checkpoint = read(arguments.model, backend=arguments.backend)
+    model, extra = checkpoint.model.to(None, arguments.dtype), checkpoint.extra
+    if not isinstance(model, SequenceModel):
+        raise TypeError(f"{arguments.model} holds an {type(model).__name__}; scratchrnn flow measures a SequenceModel")
+    about = f"the model in {arguments.model.name}, task {extra.get('task', 'unknown')}"
+    if arguments.file is not None and "vocabulary" not in extra:
+        raise ValueError(f"--file is what a text model reads, and {arguments.model} holds none")
+    if "vocabulary" in extra:
+        text = read_text(characters.CHAPTER if arguments.file is None else arguments.file)
+        ids = Vocabulary.from_list(extra["vocabulary"]).encode(text)
+        T = min(T, len(ids) - 1)
+        starts = np.linspace(0, len(ids) - 1 - T, N).astype(int)[:, None] + np.arange(T)
+        said = f"{N} windows of {T} characters of {'the chapter’s text' if arguments.file is None else arguments.file}"
+        return Subject(model, ids[starts], ids[starts + 1], "all", about, said)
+    if extra.get("task") == "sine":
+        data = sine.data(window=int(extra["window"]))
+        some = slice(0, N)
+        said = f"the first {len(data.x_test[some])} test windows of {extra['window']} points of the sine"
+        return Subject(model, data.x_test[some], data.target_test[some], "last", about, said)
+    return Subject(model, *_noise(model, N, T, arguments.input_scale, rng), "all", about, _words(N, T, arguments))
+
+
+def _words(N: int, T: int, arguments: Namespace) -> str:
+    return f"{N} sequences of {T} steps of noise N(0, {arguments.input_scale:g}²), random targets"
+
+
+def _noise(model: SequenceModel, N: int, T: int, scale: float, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Inputs without meaning, tokens where the model reads them, and targets that fit."""
+    size, O = model.input_size, model.output_size
+    x = rng.integers(size, size=(N, T)) if not model.layers[0].takes_vectors else rng.normal(0, scale, (N, T, size))
+    return x, rng.integers(O, size=(N, T)) if model.loss_name == "cross_entropy" else rng.normal(size=(N, T, O))

@@ -1,0 +1,51 @@
+"""Remedies against vanishing and exploding gradients, beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..backends.arrays import to_numpy
+from .style import COLOURS, LINES, axes, integers, label_ends, log, marker, note, positive, span, style
+
+LAG = r"lag $T - 1 - t$  (steps back from the loss)"
+
+
+def plot_remedies(
+    curves: Mapping[str, Any],
+    ax: Axes | None = None,
+    *,
+    title: str = "Remedies compared",
+    xlabel: str = LAG,
+    ylabel: str = r"$N\,\Vert\partial L/\partial h_t\Vert$  (per sample)",
+    start: int = 0,
+) -> Axes:
+    """One curve of norms for each remedy, on a log scale, with its name at its end.
+
+    curves maps a name to norms per lag, from lag 0; per update with xlabel="update" and start=1. What is exactly 0 is
+    left out, with a note. Returns the axes.
+    """
+    if not curves:
+        raise ValueError("no curves to draw")
+    ax = axes(ax)
+    style(ax, title, xlabel, ylabel)
+    integers(ax.xaxis)
+    ends, zeros, longest = [], 0, 0
+    for i, (name, curve) in enumerate(curves.items()):
+        values, some = positive(np.ravel(to_numpy(curve)))
+        colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
+        x = start + np.arange(len(values))
+        ax.plot(x, values, line, color=colour, linewidth=1.6, marker=marker(values), markersize=4, label=name)
+        drawn = np.flatnonzero(np.isfinite(values))
+        if len(drawn):
+            ends.append((x[drawn[-1]], values[drawn[-1]], name, colour))
+        zeros, longest = zeros + some, max(longest, len(values))
+    log(ax, "y")
+    span(ax, longest, start)
+    label_ends(ax, ends)
+    if zeros:
+        note(ax, f"exactly 0, not drawn: {zeros}")
+    return ax

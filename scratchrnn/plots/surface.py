@@ -1,0 +1,99 @@
+"""Pictures of one unit: the wall in the surface of its loss, and where its fixed points are born."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..backends.arrays import to_numpy
+from .heat import heat_map
+from .style import BLUE, GREY, PURPLE, SKY, VERMILLION, axes, style
+
+PATH_COLOURS = (VERMILLION, SKY, PURPLE)
+
+
+def plot_surface(
+    w: Any,
+    b: Any,
+    values: Any,
+    ax: Axes | None = None,
+    *,
+    label: str = "error $E$",
+    title: str = "Loss surface of one unit",
+    paths: Mapping[str, Any] | None = None,
+) -> Axes:
+    """The error, or the norm of its gradient, over two parameters: w to the right, b upwards, log colours.
+
+    w (n,) and b (m,) are evenly spaced and rising, values (m, n) ≥ 0. paths maps a name to the points (steps, 2) of a
+    descent, each a pair (w, b); its start is a circle, and what lies outside the surface is not drawn. The picture
+    keeps every cell of a wall that is one cell wide only where it is as fine as the screen. Returns the axes.
+
+    Source: Pascanu, Mikolov, Bengio 2013, On the difficulty of training recurrent neural networks, figure 6.
+    """
+    w, b, values = np.ravel(to_numpy(w)), np.ravel(to_numpy(b)), to_numpy(values)
+    if values.shape != (len(b), len(w)):
+        raise ValueError(f"values have shape {values.shape}, expected (b, w) = ({len(b)}, {len(w)})")
+    extent = (*_edges(w, "w"), *_edges(b, "b"))
+    ax = axes(ax)
+    style(ax, title, "weight $w$", "bias $b$", grid=False)
+    heat_map(ax, values, label, extent=extent, origin="lower", interpolation="auto", peak=True)
+    for (name, path), colour in zip((paths or {}).items(), cycle(PATH_COLOURS), strict=False):
+        points = np.asarray(to_numpy(path), dtype=float)
+        ax.plot(*points.T, color="white", linewidth=3.2, alpha=0.7)  # an outline that parts it from the surface
+        ax.plot(*points.T, color=colour, linewidth=1.4, marker=".", markersize=4, label=name)
+        ax.plot(*points[0], "o", color=colour, markersize=7, markeredgecolor="black")
+    ax.set_xlim(extent[:2])
+    ax.set_ylim(extent[2:])
+    if paths:
+        ax.legend(loc="upper left", framealpha=0.9, edgecolor="none")
+    return ax
+
+
+def plot_bifurcation(
+    b: Any,
+    branches: Any,
+    ax: Axes | None = None,
+    *,
+    stable: Any = None,
+    folds: Sequence[float] = (),
+    ylabel: str = "fixed points $x^*$",
+) -> Axes:
+    """The fixed points of one unit against its bias b: solid where they attract, dashed where they repel.
+
+    b (n,); branches (n, k), one column for each branch, NaN where it does not exist; stable, booleans of that shape
+    (None: all attract). folds are the b at which two branches meet and vanish: dotted lines. Returns the axes.
+
+    Source: Pascanu, Mikolov, Bengio 2013, On the difficulty of training recurrent neural networks, figure 3.
+    """
+    b, branches = np.ravel(to_numpy(b)), np.asarray(to_numpy(branches), dtype=float)
+    branches = branches[:, None] if branches.ndim == 1 else branches
+    if len(branches) != len(b):
+        raise ValueError(f"{len(b)} values of b need as many rows of branches, got shape {branches.shape}")
+    ax = axes(ax)
+    attracts = np.ones(branches.shape, bool) if stable is None else np.reshape(to_numpy(stable), branches.shape)
+    style(ax, "Bifurcation of one unit", "bias $b$", ylabel)
+    for x, solid in zip(branches.T, attracts.T, strict=True):
+        ax.plot(b, np.where(solid, x, np.nan), color=BLUE, linewidth=1.8)
+        ax.plot(b, np.where(solid, np.nan, x), "--", color=VERMILLION, linewidth=1.4)
+    ax.plot([], [], color=BLUE, linewidth=1.8, label="attracts")
+    if not attracts[np.isfinite(branches)].all():
+        ax.plot([], [], "--", color=VERMILLION, linewidth=1.4, label="repels")
+    for i, fold in enumerate(folds):
+        ax.axvline(fold, color=GREY, linestyle=":", linewidth=1.2, label="fold" if i == 0 else None)
+    ax.legend(frameon=False)
+    ax.set_xlim(b.min(), b.max())
+    return ax
+
+
+def _edges(values: np.ndarray, name: str) -> tuple[float, float]:
+    """Outer edges of cells that have these centres."""
+    steps = np.diff(values)
+    if not len(steps):
+        return float(values[0]) - 0.5, float(values[0]) + 0.5
+    if not (steps > 0).all() or np.ptp(steps) > 1e-6 * steps.max():
+        raise ValueError(f"{name} must be evenly spaced and rising")
+    return float(values[0] - steps[0] / 2), float(values[-1] + steps[0] / 2)
