@@ -27,6 +27,7 @@ from .backends.arrays import namespace, to_numpy
 from .callbacks import Callback
 from .checks import above_zero, integer
 from .gradients.clip import clip_by_value, shrink, vector_norm
+from .gradients.omega import Omega
 from .history import History
 from .minibatches import Minibatch, Rows, are_finite, losses, mean_loss, validation_rows
 from .model import LossAndGrads, SequenceModel
@@ -64,7 +65,7 @@ def fit(
     optimizer: Optimizer | None = None,
     clip_norm: float | None = None,
     clip_value: float | None = None,
-    regularizer: Any = None,
+    regularizer: Omega | None = None,
     validation: Any = None,
     steps: Any = "all",
     lengths: Any = None,
@@ -85,9 +86,7 @@ def fit(
     batch_size : rows per minibatch; the last one of an epoch may be smaller.
     optimizer : None is Adam(1e-2); with `resume`, that of the history.
     clip_norm, clip_value : limits of the global norm and of every entry; with both, the norm is clipped first.
-    regularizer : `Omega(weight)`, or any object with check(model), which refuses what it cannot do, and
-        add(model, grads, **arguments of loss_and_grads), which adds to the gradients of an update before they are
-        clipped.
+    regularizer : `Omega(weight)`, whose gradient is added to that of every update before it is clipped.
     validation : (x, target), or a dict with x, target and their own steps and lengths; its loss follows every epoch.
     truncate : K, truncated backpropagation through time: each minibatch is cut into pieces of K steps (the last may be
         shorter), each piece is one update, and no gradient crosses from one to the one before. Memory for states and
@@ -111,6 +110,8 @@ def fit(
     """
     hooks = _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, callbacks, track)
     if regularizer is not None:
+        if not isinstance(regularizer, Omega):
+            raise TypeError(f"regularizer must be an object such as Omega(0.1), or None, got {regularizer!r}")
         regularizer.check(model)
     data = Rows(model, x, target, steps, lengths)
     held_out = None if validation is None else validation_rows(model, validation, steps)
@@ -147,7 +148,7 @@ def _update(
     history: History,
     clip_norm: float | None,
     clip_value: float | None,
-    regularizer: Any,
+    regularizer: Omega | None,
     track: str | None,
     batch: Minibatch,
 ) -> tuple[float, Any]:

@@ -260,6 +260,10 @@ def ones(shape: _Any, dtype: _Any = float) -> _Any:
     return _device(_np.ones(shape, dtype))
 
 
+def eye(N: int, dtype: _Any = float) -> _Any:
+    return _device(_np.eye(N, dtype=dtype))
+
+
 def arange(*args: _Any, dtype: _Any = None) -> _Any:
     return _compute(_np.arange, *args, **({} if dtype is None else {"dtype": dtype}))
 

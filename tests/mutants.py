@@ -51,6 +51,7 @@ TARGETS += [
     ("scratchrnn/gradients/record.py", ["tests/test_tracking.py"]),
     ("scratchrnn/gradients/saturation.py", ["tests/test_observe.py", "tests/test_tracking.py"]),
     ("scratchrnn/gradients/omega.py", ["tests/test_omega.py"]),
+    ("scratchrnn/gradients/products.py", ["tests/test_spectrum.py"]),
 ]
 
 # Changes that change nothing: (file, change) and why.
@@ -67,6 +68,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "xp.where((largest > 0) & (largest < np.inf), largest, 1.0) → "
         "xp.where((largest > 0) & (largest < np.inf), largest, 2.0)",
     ): "any number scales 0 and inf to themselves",
+    (
+        "scratchrnn/gradients/omega.py",
+        "xp.where(reached, norms, 1) → xp.where(reached, norms, 2)",
+    ): "∂L/∂a is 0 where no gradient arrives",
+    (
+        "scratchrnn/gradients/omega.py",
+        "xp.where(rho == 0, 1, rho) → xp.where(rho == 0, 2, rho)",
+    ): "z is 0 where ρ is",
 }
 
 TIMEOUT = 120.0  # seconds; a mutant may loop for ever

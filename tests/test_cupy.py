@@ -130,6 +130,29 @@ def test_loss_and_gradients(cupy: Any, architecture: str, loss: str, steps: str,
             assert difference(other.loss(**given).get(), actual["loss"]) <= tolerance(cupy, dtype)
 
 
+@pytest.mark.parametrize("architecture", ["vanilla", "deep-bidirectional", "embedding"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_omega_and_jacobians(cupy: Any, architecture: str, dtype: str) -> None:
+    model = make_model(architecture, dtype=dtype)
+    other = make_model(architecture, backend="cupy", dtype=dtype)
+    batch = make_batch(model, padded=True)
+    expected, device = sr.Omega(1.0).measure(model, **batch), sr.Omega(1.0).measure(other, **on_device(cupy, batch))
+    assert device.value == pytest.approx(expected.value, rel=1e-5 if dtype == "float32" else 1e-11)
+    assert_close(on_host(cupy, device.grads), expected.grads, tolerance(cupy, dtype))
+    assert list(on_host(cupy, device.ratios)) == list(expected.ratios)
+    seen = {name: batch[name] for name in ("x", "h0", "lengths")}
+    ours, theirs = (
+        sr.jacobian_spectrum(model, **seen, row=1),
+        sr.jacobian_spectrum(other, **on_device(cupy, seen), row=1),
+    )
+    np.testing.assert_allclose(theirs.log10, ours.log10, atol=1e-4 if dtype == "float32" else 1e-9)
+    optimizer: Any = optimizers.SGD(0.1)
+    data = {name: batch[name] for name in ("x", "target", "steps", "lengths")}
+    for each in (model, other):
+        sr.fit(each, **data, epochs=2, optimizer=optimizer, regularizer=sr.Omega(0.1), progress=False)
+    assert difference(to_numpy(other.params.vector), model.params.vector) < (1e-4 if dtype == "float32" else 1e-9)
+
+
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("architecture", RANDOM)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import BIDIRECTIONAL, STEPS, complex_step, difference, make_batch, make_model
+from helpers import BIDIRECTIONAL, STEPS, assert_close, complex_step, difference, make_batch, make_model, one_hot
 
 import scratchrnn as sr
 from scratchrnn.gradients.omega import omega
@@ -165,6 +165,15 @@ def test_fit_adds_it_to_the_gradient(backend: str) -> None:
     assert history.grad_norm[0] == pytest.approx(sr.global_norm(expected), rel=1e-12)
 
 
+def test_tokens_are_one_hot_vectors(backend: str) -> None:
+    model = make_model("deep", backend=backend)
+    batch = make_batch(model, tokens=True)
+    ours = sr.Omega(1.0).measure(model, **batch)
+    theirs = sr.Omega(1.0).measure(model, **(batch | {"x": one_hot(batch["x"], model.input_size)}))
+    assert ours.value == pytest.approx(theirs.value, rel=1e-12)
+    assert_close(ours.grads, theirs.grads, 1e-12)
+
+
 def test_float32_keeps_its_dtype(backend: str) -> None:
     model = make_model("vanilla", backend=backend, dtype="float32")
     batch = make_batch(model)
@@ -194,6 +203,9 @@ def test_it_brings_the_ratio_of_a_forgetful_network_towards_1(rng: np.random.Gen
 def test_what_it_cannot_do_is_refused() -> None:
     with pytest.raises(ValueError, match="weight"):
         sr.Omega(-1.0)
+    strength: Any = 0.1
+    with pytest.raises(TypeError, match="regularizer must be"):
+        sr.fit(sr.VanillaRNN(1, 2, 1), np.zeros((2, 5, 1)), np.zeros((2, 5, 1)), epochs=1, regularizer=strength)
     encoder = sr.SequenceModel([sr.RNN(5, 8)])
     decoder = sr.SequenceModel([sr.RNN(4, 8), sr.Linear(8, 3)], loss="cross_entropy")
     model: Any = sr.EncoderDecoder(encoder, decoder, length=6)

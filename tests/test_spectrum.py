@@ -27,81 +27,6 @@ ARCHITECTURES = (
 )
 
 
-def cells_by_hand(model: Any, x: Any, states: Any) -> Iterator[tuple[Any, Any, Any, str]]:
-    """W_hh, what is added to W_hh · h at each step (K, H), the first state and the nonlinearity of every cell, of one
-    row x (K, D) or tokens (K,), each in its own time."""
-    states = list(states)
-    for i, layer in enumerate(model.layers):
-        p = {symbol: np.asarray(array) for symbol, array in model._network.own(i, model.params).items()}
-        if isinstance(layer, sr.Embedding):
-            x = p["E"][x]
-        elif isinstance(layer, sr.LayerNorm):
-            x = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + layer.eps)
-            x = p["gamma"] * x + p["beta"]
-        elif isinstance(layer, sr.Linear):
-            x = x @ p["W_hy"].T + p["b_y"]
-        elif isinstance(layer, sr.RNN):
-            firsts = states.pop(0).reshape(-1, layer.hidden_size)
-            for level in range(layer.num_layers):
-                sides = []
-                for reverse in range(1 + layer.bidirectional):
-                    after = (f"_l{level}" if level else "") + "_reverse" * reverse
-                    h = firsts[(1 + layer.bidirectional) * level + reverse]
-                    added = x[:: -1 if reverse else 1] @ p["W_xh" + after].T + p["b_h" + after]
-                    yield p["W_hh" + after], added, h, layer.nonlinearity
-                    side = []
-                    for a in added:
-                        h = p["W_hh" + after] @ h + a
-                        h = np.tanh(h) if layer.nonlinearity == "tanh" else np.maximum(h, 0)
-                        side.append(h)
-                    sides.append(side[:: -1 if reverse else 1])
-                x = np.concatenate(sides, axis=1)
-
-
-def jacobians_by_autograd(torch: Any, W_hh: Any, added: Any, h: Any, nonlinearity: str) -> list[Any]:
-    """∂h_last/∂h_{last − lag} for lag = 0, 1, … by PyTorch."""
-    activate = torch.tanh if nonlinearity == "tanh" else torch.relu
-    W_hh, added, h = torch.tensor(np.array(W_hh)), torch.tensor(np.array(added)), torch.tensor(np.array(h))
-    states = [h.requires_grad_()]
-    for a in added:
-        states.append(activate(W_hh @ states[-1] + a))
-    rows = [torch.autograd.grad(unit, states, retain_graph=True) for unit in states[-1]]
-    return [np.array([row[-1 - lag].numpy() for row in rows]) for lag in range(len(states))]
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("padded", [False, True])
-def test_agrees_with_autograd(torch: ModuleType, backend: str, architecture: str, padded: bool) -> None:
-    model = make_model(architecture, radius=1.3, backend=backend)
-    batch = make_batch(model, time=11, rows=3, padded=padded)
-    for row, length in enumerate((11, 11, 11) if batch["lengths"] is None else batch["lengths"]):
-        states = batch["h0"] if isinstance(batch["h0"], tuple) else (batch["h0"],)
-        cells = cells_by_hand(model, batch["x"][row, :length], [state[..., row, :] for state in states])
-        for cell, (W_hh, added, h, nonlinearity) in enumerate(cells):
-            spectrum = sr.jacobian_spectrum(
-                model, batch["x"], h0=batch["h0"], lengths=batch["lengths"], row=row, cell=cell
-            )
-            assert spectrum.log10.shape == (length + 1, len(W_hh))
-            assert spectrum.radius == pytest.approx(np.abs(np.linalg.eigvals(W_hh)).max(), rel=1e-12)
-            assert spectrum.norm == pytest.approx(np.linalg.svd(W_hh)[1][0], rel=1e-12)
-            assert (spectrum.log10[:, 0] <= spectrum.log10_bound + 1e-12).all()
-            for lag, J in enumerate(jacobians_by_autograd(torch, W_hh, added, h, nonlinearity)):
-                exact = np.linalg.svd(J, compute_uv=False)
-                assert np.abs(10 ** spectrum.log10[lag] - exact).max() <= 1e-10 * exact[0]
-        top = sr.jacobian_spectrum(model, batch["x"], h0=batch["h0"], lengths=batch["lengths"], row=row)
-        np.testing.assert_array_equal(top.log10, spectrum.log10)
-
-
-def test_the_longest_of_a_hundred_steps_agree_with_autograd(torch: ModuleType) -> None:
-    model = sr.VanillaRNN(3, 40, 2, init="normal(0.2)")
-    x = np.random.default_rng(1).normal(size=(1, 100, 3))
-    spectrum = sr.jacobian_spectrum(model, x)
-    ((W_hh, added, h, _),) = cells_by_hand(model, x[0], [np.zeros(40)])
-    for lag, J in enumerate(jacobians_by_autograd(torch, W_hh, added, h, "tanh")):
-        exact = np.linalg.svd(J, compute_uv=False)
-        assert np.abs(10 ** spectrum.log10[lag] - exact).max() <= 1e-10 * exact[0]
-
-
 def exact_product(slopes: Any, W_hh: Any) -> list[list[Fraction]]:
     """Π diag(slope) · W_hh in rational numbers: every float is one."""
     H = len(W_hh)
@@ -188,12 +113,95 @@ def test_dead_units_make_exact_zeros(rng: np.random.Generator) -> None:
     assert not np.isnan(spectra).any()
 
 
+def test_units_of_an_identity_die_one_by_one(rng: np.random.Generator) -> None:
+    slopes = (rng.random((40, 30)) < 0.95).astype(float)
+    alive = slopes[::-1].cumprod(axis=0).sum(axis=1)
+    assert 0 < alive[-1] < 10
+    for logs, count in zip(list(product_spectrum(slopes, np.eye(30)))[1:], alive, strict=True):
+        assert np.isfinite(logs).sum() == count and not logs[: int(count)].any()
+
+
 def test_a_singular_matrix_of_zeros() -> None:
     *_, logs = product_spectrum(np.ones((3, 2)), np.zeros((2, 2)))
     assert (logs == -np.inf).all()
     spectrum = sr.JacobianSpectrum(np.array([[0.0, 0.0], [-np.inf, -np.inf]]), 0.0, 0.0)
     np.testing.assert_array_equal(spectrum.log10_bound, [0, -np.inf])
     np.testing.assert_array_equal(spectrum.log10_condition, [0, np.inf])
+
+
+def cells_by_hand(model: Any, x: Any, states: Any) -> Iterator[tuple[Any, Any, Any, str]]:
+    """W_hh, what is added to W_hh · h at each step (K, H), the first state and the nonlinearity of every cell, of one
+    row x (K, D) or tokens (K,), each in its own time."""
+    states = list(states)
+    for i, layer in enumerate(model.layers):
+        p = {symbol: np.asarray(array) for symbol, array in model._network.own(i, model.params).items()}
+        if isinstance(layer, sr.Embedding):
+            x = p["E"][x]
+        elif isinstance(layer, sr.LayerNorm):
+            x = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + layer.eps)
+            x = p["gamma"] * x + p["beta"]
+        elif isinstance(layer, sr.Linear):
+            x = x @ p["W_hy"].T + p["b_y"]
+        elif isinstance(layer, sr.RNN):
+            firsts = states.pop(0).reshape(-1, layer.hidden_size)
+            for level in range(layer.num_layers):
+                sides = []
+                for reverse in range(1 + layer.bidirectional):
+                    after = (f"_l{level}" if level else "") + "_reverse" * reverse
+                    h = firsts[(1 + layer.bidirectional) * level + reverse]
+                    added = x[:: -1 if reverse else 1] @ p["W_xh" + after].T + p["b_h" + after]
+                    yield p["W_hh" + after], added, h, layer.nonlinearity
+                    side = []
+                    for a in added:
+                        h = p["W_hh" + after] @ h + a
+                        h = np.tanh(h) if layer.nonlinearity == "tanh" else np.maximum(h, 0)
+                        side.append(h)
+                    sides.append(side[:: -1 if reverse else 1])
+                x = np.concatenate(sides, axis=1)
+
+
+def jacobians_by_autograd(torch: Any, W_hh: Any, added: Any, h: Any, nonlinearity: str) -> list[Any]:
+    """∂h_last/∂h_{last − lag} for lag = 0, 1, … by PyTorch."""
+    activate = torch.tanh if nonlinearity == "tanh" else torch.relu
+    W_hh, added, h = torch.tensor(np.array(W_hh)), torch.tensor(np.array(added)), torch.tensor(np.array(h))
+    states = [h.requires_grad_()]
+    for a in added:
+        states.append(activate(W_hh @ states[-1] + a))
+    rows = [torch.autograd.grad(unit, states, retain_graph=True) for unit in states[-1]]
+    return [np.array([row[-1 - lag].numpy() for row in rows]) for lag in range(len(states))]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("padded", [False, True])
+def test_agrees_with_autograd(torch: ModuleType, backend: str, architecture: str, padded: bool) -> None:
+    model = make_model(architecture, radius=1.3, backend=backend)
+    batch = make_batch(model, time=11, rows=3, padded=padded)
+    for row, length in enumerate((11, 11, 11) if batch["lengths"] is None else batch["lengths"]):
+        states = batch["h0"] if isinstance(batch["h0"], tuple) else (batch["h0"],)
+        cells = cells_by_hand(model, batch["x"][row, :length], [state[..., row, :] for state in states])
+        for cell, (W_hh, added, h, nonlinearity) in enumerate(cells):
+            spectrum = sr.jacobian_spectrum(
+                model, batch["x"], h0=batch["h0"], lengths=batch["lengths"], row=row, cell=cell
+            )
+            assert spectrum.log10.shape == (length + 1, len(W_hh))
+            assert spectrum.radius == pytest.approx(np.abs(np.linalg.eigvals(W_hh)).max(), rel=1e-12)
+            assert spectrum.norm == pytest.approx(np.linalg.svd(W_hh)[1][0], rel=1e-12)
+            assert (spectrum.log10[:, 0] <= spectrum.log10_bound + 1e-12).all()
+            for lag, J in enumerate(jacobians_by_autograd(torch, W_hh, added, h, nonlinearity)):
+                exact = np.linalg.svd(J, compute_uv=False)
+                assert np.abs(10 ** spectrum.log10[lag] - exact).max() <= 1e-10 * exact[0]
+        top = sr.jacobian_spectrum(model, batch["x"], h0=batch["h0"], lengths=batch["lengths"], row=row)
+        np.testing.assert_array_equal(top.log10, spectrum.log10)
+
+
+def test_the_longest_of_a_hundred_steps_agree_with_autograd(torch: ModuleType) -> None:
+    model = sr.VanillaRNN(3, 40, 2, init="normal(0.2)")
+    x = np.random.default_rng(1).normal(size=(1, 100, 3))
+    spectrum = sr.jacobian_spectrum(model, x)
+    ((W_hh, added, h, _),) = cells_by_hand(model, x[0], [np.zeros(40)])
+    for lag, J in enumerate(jacobians_by_autograd(torch, W_hh, added, h, "tanh")):
+        exact = np.linalg.svd(J, compute_uv=False)
+        assert np.abs(10 ** spectrum.log10[lag] - exact).max() <= 1e-10 * exact[0]
 
 
 def test_condition_and_bound() -> None:

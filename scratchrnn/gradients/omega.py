@@ -2,9 +2,9 @@
 
     Ω = Σ_t (ρ_t − 1)²        ρ_t = ‖(∂L/∂h_t) · ∂h_t/∂h_{t−1}‖ / ‖∂L/∂h_t‖ = ‖W_hhᵀ · ∂L/∂a_t‖ / ‖∂L/∂h_t‖
 
-over the steps of a row, then averaged over the rows. Its gradient is the *immediate* one:
-h_t and ∂L/∂h_t are held fixed, and W_hh is moved only where it stands in ∂h_t/∂h_{t−1} = diag(φ′(a_t)) · W_hh. With
-u_t = ∂L/∂a_t / ‖∂L/∂h_t‖ and z_t = W_hhᵀ · u_t, so that ρ_t = ‖z_t‖:
+over the steps of a row, then averaged over the rows. Its gradient is the *immediate* one: every h_t and ∂L/∂h_t is
+held fixed, and W_hh is moved only where it stands in ∂h_t/∂h_{t−1} = diag(φ′(a_t)) · W_hh. With u_t = ∂L/∂a_t /
+‖∂L/∂h_t‖ and z_t = W_hhᵀ · u_t, so that ρ_t = ‖z_t‖:
 
     ∂⁺Ω_t/∂W_hh = 2 · (ρ_t − 1) / ρ_t · u_t · z_tᵀ
 
@@ -14,6 +14,7 @@ Source: Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +44,7 @@ def omega(W_hh: Array, da: Array, norms: Array) -> tuple[Any, Array, Array]:
 
     factor = 2 * excess / xp.where(rho == 0, 1, rho)  # at ρ = 0, which has no derivative, z makes it 0
     grad = u.reshape(-1, H).T @ (factor[..., None] * z).reshape(-1, H)
-    return value, grad, xp.where(reached, rho, xp.nan)
+    return value, grad, xp.where(reached, rho, math.nan)
 
 
 class OmegaValue(NamedTuple):
@@ -60,8 +61,9 @@ class Omega:
 
         Ω = (1/N) · Σ_n Σ_t (‖(∂L/∂h_t) · ∂h_t/∂h_{t−1}‖ / ‖∂L/∂h_t‖ − 1)²
 
-    It is that of the network without dropout, costs a second pass, and takes part in clipping. The losses of the
-    history stay L alone. Each recurrent cell of a `SequenceModel` or `VanillaRNN` has its own Ω, on every backend.
+    It is that of the network without dropout, costs a second pass, and is there before gradients are clipped. The
+    losses of the history stay L alone. Each recurrent cell of a `SequenceModel` or `VanillaRNN` has its own Ω, on every
+    backend.
     Source: Pascanu, Mikolov and Bengio 2013, eq. 9 and 10; `gradients/omega.py` has the equations.
 
     >>> import numpy as np
@@ -140,5 +142,5 @@ def cell_backward(
         by_itself, dy, added, dstate, inputs=True, nonlinearity=nonlinearity
     )
     see(W_hh, da, flow.row_norms)
-    dx = da @ params["W_xh"] if inputs and trace.x.ndim == 3 else None
+    dx = da @ params["W_xh"] if inputs else None
     return dx, dstate, {}, flow

@@ -42,8 +42,9 @@ def product_spectrum(slopes: Array, W_hh: Array) -> Iterator[Array]:
     """Natural logarithms of the singular values of ∂h_t/∂h_k, descending (H,), for lag t − k = 0, 1, … T.
 
     slopes (T, H) is the derivative of the nonlinearity at h_{t−T+1} … h_t, in this order; W_hh (H, H). A singular value
-    is −inf where the product has a lower rank because units are dead (slope exactly 0). Raises ValueError where shapes
-    do not fit together or a number is not finite.
+    is −inf where the product has a lower rank because units are dead (slope exactly 0); one that is 0 because W_hh is
+    singular comes out as small as rounding makes it. Raises ValueError where shapes do not fit together or a number is
+    not finite.
 
     >>> W_hh = np.diag([1.0, 1e-9])
     >>> *_, last = product_spectrum(np.ones((1000, 2)), W_hh)
@@ -91,10 +92,8 @@ def orthogonal(X: Columns) -> Columns:
         if not wrong.any():
             Z, _ = scaled(unit, logs)
             return Columns(Z.unit @ basis.T, Z.logs)
-        for p, q in tournament(len(unit)):
-            at = wrong[p, q]
-            if at.any():
-                turn(unit, logs, p[at], q[at])
+        for p, q in rounds(wrong):
+            turn(unit, logs, p, q)
     raise FloatingPointError(f"the columns of a product are not orthogonal after {SWEEPS} sweeps")
 
 
@@ -143,6 +142,26 @@ def turn(unit: Array, logs: Array, p: Array, q: Array) -> None:
         length = np.sqrt((moved**2).sum(axis=1))
         unit[i] = moved / length[:, None]
         logs[i] += np.log(length) - np.log1p((r * tau) ** 2) / 2
+
+
+def rounds(wrong: Array) -> Iterator[tuple[Array, Array]]:
+    """The pairs (p, q) that are wrong, in rounds of pairs that have no member in common.
+
+    In a long product only neighbours are: these go by their distance q − p, many pairs as in a tournament.
+    """
+    p, q = np.nonzero(np.triu(wrong))
+    distances = np.unique(q - p)
+    if 2 * len(distances) < len(wrong):
+        for distance in distances:
+            for parity in (0, 1):
+                at = (q - p == distance) & (p // distance % 2 == parity)
+                if at.any():
+                    yield p[at], q[at]
+        return
+    for p, q in tournament(len(wrong)):
+        at = wrong[p, q]
+        if at.any():
+            yield p[at], q[at]
 
 
 @cache
