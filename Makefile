@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo notebooks test quick slow lint mutants shapes torch tasks test-tasks run-tasks run-test-tasks bench \
+.PHONY: help demo notebooks test quick slow lint mutants shapes torch tasks test-tasks run-tasks run-test-tasks papers bench \
 	record clean
 
 help:  ## this list
@@ -53,6 +53,9 @@ run-tasks: $(VENV)/installed-tasks
 
 run-test-tasks: $(VENV)/installed-tasks $(VENV)/installed-test
 	SCRATCHRNN_REQUIRE_TASKS=1 $(BIN)/python -m pytest -m "not slow" tests/test_tasks.py
+
+papers: $(VENV)/installed  ## results of papers measured anew beside what was published, to papers-output/ (10 minutes)
+	$(BIN)/scratchrnn papers
 
 bench: $(VENV)/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (15 minutes), to bench-output/
 	$(BIN)/scratchrnn bench

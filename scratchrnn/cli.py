@@ -11,11 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .commands import bench, check, demo, flow, info, sample, tasks, train
+from .commands import bench, check, demo, flow, info, papers, sample, tasks, train
 from .commands.options import Parser
 from .commands.output import version
 
-COMMANDS = (demo, train, sample, check, flow, tasks, bench, info)
+COMMANDS = (demo, train, sample, check, flow, tasks, papers, bench, info)
 # What the library raises for what its user did; --traceback shows where. Anything else keeps its traceback.
 ERRORS = (ValueError, TypeError, IndexError, OSError, ImportError, RuntimeError, FloatingPointError, MemoryError)
 

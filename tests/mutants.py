@@ -52,6 +52,7 @@ TARGETS += [
     ("scratchrnn/gradients/saturation.py", ["tests/test_observe.py", "tests/test_tracking.py"]),
     ("scratchrnn/gradients/omega.py", ["tests/test_omega.py"]),
     ("scratchrnn/gradients/products.py", ["tests/test_spectrum.py"]),
+    ("scratchrnn/papers/wall.py", ["tests/test_wall.py"]),
 ]
 
 # Changes that change nothing: (file, change) and why.
@@ -63,6 +64,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "Q * np.sign(np.diag(R)) → Q / np.sign(np.diag(R))",
     ): "times a sign is divided by it",
     ("scratchrnn/losses.py", "xp.exp(z).sum(axis=-1) → xp.exp(z).sum(axis=(1))"): "z has two axes",
+    ("scratchrnn/papers/wall.py", "1 / (1 + np.exp(-x)) - GOAL → ((GOAL) - (1 / (1 + np.exp(-x))))"): "it is squared",
+    ("scratchrnn/papers/wall.py", "RATE * LIMIT → RATE / LIMIT"): "the limit is 1",
+    ("scratchrnn/papers/wall.py", "RATE * LIMIT → (RATE)"): "the limit is 1",
     (
         "scratchrnn/gradients/clip.py",
         "xp.where((largest > 0) & (largest < np.inf), largest, 1.0) → "

@@ -33,6 +33,7 @@ COMMANDS = [
     ["check"],
     ["flow"],
     ["tasks"],
+    ["papers"],
     ["bench"],
     ["info"],
 ]
@@ -143,6 +144,8 @@ def test_starting_up_loads_neither_numba_nor_matplotlib_nor_cupy() -> None:
         (["sample", "--prompt", "x", "--top-k", "0"], "--top-k: expected an integer of at least 1, got '0'"),
         (["check", "--model", "x.npz", "--hidden-size", "3"], "--hidden-size is for a new network"),
         (["tasks", "sudoku"], "invalid choice: 'sudoku'"),
+        (["papers", "gazette"], "invalid choice: 'gazette'"),
+        (["papers", "--seeds", "0"], "--seeds: expected an integer of at least 1, got '0'"),
         (["train", "digits", "--hidden-size", "3"], "--hidden-size"),
         (["--versio"], "--versio"),
     ],

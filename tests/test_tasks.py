@@ -13,7 +13,20 @@ import numpy as np
 import pytest
 
 import scratchrnn as sr
-from scratchrnn.tasks import chapter, dates, digits, poems, sunspots, surnames, tagging, task, tunes, vowels
+from scratchrnn.tasks import (
+    adding,
+    chapter,
+    dates,
+    digits,
+    poems,
+    sunspots,
+    surnames,
+    tagging,
+    task,
+    temporal_order,
+    tunes,
+    vowels,
+)
 from scratchrnn.tasks.characters import CHAPTER
 from scratchrnn.tasks.table import TASKS, bar
 from scratchrnn.text import read_text
@@ -158,6 +171,83 @@ def test_naive_bayes_on_pairs_of_letters(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
     guess = task.Part(np.array([name]), np.array([int(np.argmax(log_p))]), np.array([4]))
     assert surnames.letter_pairs(learn, guess, 2) == 1.0
+
+
+@pytest.mark.parametrize("length", [10, 30, 34, 57])
+def test_two_signals_stand_in_their_tenths_and_say_the_class(length: int, rng: np.random.Generator) -> None:
+    x, target = temporal_order.draw(rng, 4000, length)
+    assert x.shape == (4000, length) and target.shape == (4000,)
+    rows, steps = np.nonzero(x < 2)  # A or B
+    assert (rows == np.repeat(np.arange(4000), 2)).all()  # two in every row
+    places = steps.reshape(4000, 2)
+    for tenth, column in zip((1, 5), places.T, strict=True):
+        possible = [t for t in range(length) if tenth * length <= 10 * t < (tenth + 1) * length]
+        assert sorted(set(column)) == possible
+        assert np.bincount(column)[possible].min() > 0.75 * 4000 / len(possible)
+    spelled = np.array(list(temporal_order.SYMBOLS))[np.take_along_axis(x, places, axis=1)]
+    assert ["".join(row) for row in spelled] == [temporal_order.CLASSES[i] for i in target]
+    assert np.bincount(target, minlength=4).min() > 900  # of 1000
+    distractors = np.bincount(x[x > 1], minlength=6)[2:]
+    assert distractors.min() > 0.95 * distractors.mean() and len(distractors) == 4
+
+
+def test_a_sequence_without_a_tenth_is_refused(rng: np.random.Generator) -> None:
+    with pytest.raises(ValueError, match="length ≥ 10; got 9"):
+        temporal_order.draw(rng, 5, 9)
+
+
+def test_no_update_sees_a_sequence_again() -> None:
+    source, same = temporal_order.Fresh(30, seed=5), temporal_order.Fresh(30, seed=5)
+    assert len(source) == 5000
+    seen = [source.gather(np.arange(20)) for _ in range(600)]  # more than two epochs
+    x, target = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+    assert len(np.unique(x, axis=0)) == len(x) == 12000
+    assert (2 * x[np.arange(12000), (x < 2).argmax(axis=1)] == target - target % 2).all()
+    again = np.concatenate([same.gather(np.arange(20))[0] for _ in range(600)])
+    np.testing.assert_array_equal(again, x)
+    assert (temporal_order.Fresh(30, seed=6).gather(np.arange(20))[0] != x[:20]).any()
+
+
+def test_temporal_order_is_solved_below_one_percent() -> None:
+    """A stand-in reads the class off the sequence and errs on a chosen share."""
+    rng = np.random.default_rng(0)
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        first = (x < 2).argmax(axis=1)
+        second = x.shape[1] - 1 - (x[:, ::-1] < 2).argmax(axis=1)
+        rows = np.arange(len(x))
+        answer = 2 * x[rows, first] + x[rows, second]
+        return np.eye(4)[(answer + (rng.random(len(x)) < share)) % 4]
+
+    model: Any = SimpleNamespace(predict=predict)
+    for share, expected in ((0.0, True), (0.007, True), (0.013, False), (0.75, False)):
+        test = temporal_order.Test(30, seed=1)
+        assert test.on_epoch_end(model, sr.History(sr.SGD())) == test.solved == expected
+        part = temporal_order.draw(np.random.default_rng(3), 5000, 30)
+        assert temporal_order.metric(model, part) == pytest.approx(1 - share, abs=0.01)
+
+
+@pytest.mark.parametrize("length", [2, 20, 33])
+def test_the_marked_numbers_add_up(length: int, rng: np.random.Generator) -> None:
+    x, target = adding.draw(rng, 3000, length)
+    assert x.shape == (3000, length, 2) and target.shape == (3000, 1) and x.dtype == target.dtype == np.float32
+    assert 0 <= x[:, :, 0].min() < 0.01 and 0.99 < x[:, :, 0].max() <= 1 and set(np.unique(x[:, :, 1])) <= {0, 1}
+    places = [np.flatnonzero(row) for row in x[:, :, 1]]
+    assert all(len(place) == 2 for place in places)
+    firsts, seconds = np.array(places).T
+    assert set(firsts) == set(range(length // 2)) and set(seconds) == set(range(length // 2, length))
+    for row, place, total in zip(x, places, target[:, 0], strict=True):
+        assert total == pytest.approx(row[place[0], 0] + row[place[1], 0], rel=1e-6)
+    assert ((target - 1) ** 2).mean() == pytest.approx(adding.BASELINE, rel=0.1)
+    fresh = adding.Fresh(length, 8, seed=1)
+    assert len(fresh) == 2000
+    first, second = fresh.gather(np.arange(8)), fresh.gather(np.arange(8))
+    assert len(first[0]) == 8 and (first[0] != second[0]).any()
+
+
+def test_one_step_cannot_be_marked_twice(rng: np.random.Generator) -> None:
+    with pytest.raises(ValueError, match="length ≥ 2; got 1"):
+        adding.draw(rng, 5, 1)
 
 
 # Many to many.
@@ -339,6 +429,8 @@ QUICK = {  # epochs, and what they reach with room to spare
     "digits": (5, 0.85, 1),
     "vowels": (15, 0.85, 1),
     "surnames": (3, 0.3, 1),
+    "temporal-order": (40, 0.985, 1),
+    "adding": (5, 0, 0.02),
     "pairs-one-way": (1, 0.56, 0.59),
     "dates": (4, 0.05, 1),
     "sunspots": (10, 10, 25),

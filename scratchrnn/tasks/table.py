@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import chapter, dates, digits, poems, sunspots, surnames, tagging, tunes, vowels
+from . import adding, chapter, dates, digits, poems, sunspots, surnames, tagging, temporal_order, tunes, vowels
 from .task import Task
 
 ONE_TO_MANY, MANY_TO_ONE = "one-to-many", "many-to-one"
@@ -34,6 +34,14 @@ TASKS = {
     "surnames": Task(
         MANY_TO_ONE, "which of ten languages a surname is from", "test accuracy", (0.55, 1), surnames.train
     ),
+    "temporal-order": Task(
+        MANY_TO_ONE,
+        "which of two signals, half a sequence apart, came first; plain SGD with clipping",
+        "sequences right",
+        (0.985, 1),
+        temporal_order.train,
+    ),
+    "adding": Task(MANY_TO_ONE, "the sum of two marked numbers of 20", "mean squared error", (0, 0.002), adding.train),
     "pairs": Task(
         SYNCHRONOUS,
         "tag each of 20 bits with the bits 3 before and 3 after it; one bidirectional layer",

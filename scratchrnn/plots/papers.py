@@ -1,0 +1,217 @@
+"""Pictures of what scratchrnn/papers/ measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure, SubFigure
+
+from .style import (
+    BLUE,
+    GREEN,
+    GREY,
+    GUIDE,
+    VERMILLION,
+    around_one,
+    axes,
+    decades,
+    figure,
+    integers,
+    label_ends,
+    log,
+    note,
+    positive,
+    style,
+)
+
+if TYPE_CHECKING:
+    from ..papers.bifurcation import Sweep
+    from ..papers.temporal_order import Run, Setting
+    from ..papers.wall import Wall
+
+
+def plot_growth(curves: Mapping[float, np.ndarray], ax: Axes | None = None) -> Axes:
+    """Gradient norms against the lag for several g, relative to lag 0: mean of the logarithms, spread, and g^lag.
+
+    curves maps g to the logarithms of the norms (seeds, lags). Returns the axes.
+    """
+    ax = axes(ax)
+    style(
+        ax,
+        "Gradients grow by $g$ per step",
+        "lag  (steps back from the loss)",
+        r"$\Vert\partial L/\partial h\Vert$, relative to lag 0",
+    )
+    integers(ax.xaxis)
+    ends: list[tuple[int, float, str, Any]] = []
+    for (g, many), colour in zip(sorted(curves.items()), around_one(sorted(curves)), strict=True):
+        relative, lags = many - many[:, :1], np.arange(many.shape[1])
+        mean, spread = relative.mean(axis=0), relative.std(axis=0)
+        ax.fill_between(lags, np.exp(mean - spread), np.exp(mean + spread), color=colour, alpha=0.2, linewidth=0)
+        ax.plot(lags, np.exp(mean), color=colour, linewidth=1.8)
+        ax.plot(lags, g**lags, ":", color="black", linewidth=1.2, label=GUIDE)
+        ends.append((int(lags[-1]), float(np.exp(mean[-1])), f"$g$ = {g:g}", colour))
+    log(ax, "y")
+    label_ends(ax, ends)
+    note(ax, r"dotted: $g^{\,\mathrm{lag}}$; band: standard deviation over the seeds")
+    return ax
+
+
+def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
+    """The error over w and b with two ways down, one of them clipped; beside it the norm of the gradient.
+
+    Returns the figure.
+    """
+    fig = figure(fig)
+    left, right = fig.subplots(1, 2)
+    w, b, error, _ = wall.surface
+    style(left, "Error, and two ways down", "$w$", "$b$", grid=False)
+    image = left.pcolormesh(w, b, error.T, cmap="Greys", shading="nearest", rasterized=True)
+    fig.colorbar(image, ax=left, label=r"$E = (\sigma(x_T) - 0.7)^2$")
+    left.plot(*wall.clipped.T, color=BLUE, linewidth=0.9, marker=".", markersize=4, label="clipped")
+    left.plot(*wall.plain.T, "--", color=VERMILLION, linewidth=1.8, label="not clipped")
+    left.plot(*wall.plain[0], "o", color="black", markersize=6, label="start")
+    left.legend(loc="lower left", framealpha=0.9)
+    around = np.array([wall.clipped.min(axis=0) - 0.25, wall.clipped.max(axis=0) + 0.25]).T
+    left.set(xlim=around[0], ylim=around[1])
+    _steepness(wall, fig, right)
+    return fig
+
+
+def _steepness(wall: Wall, fig: Figure | SubFigure, ax: Axes) -> None:
+    """The norm of the gradient over the whole grid: the largest of 4 × 4 points, for the wall is one point wide."""
+    w, b, _, norm = wall.surface
+    I, J = len(w) // 4, len(b) // 4
+    values, _ = positive(norm[: 4 * I, : 4 * J].reshape(I, 4, J, 4).max(axis=(1, 3)))
+    style(ax, "Its gradient: a wall", "$w$", "$b$", grid=False)
+    low, high = float(np.nanquantile(values, 0.005)), float(np.nanmax(values))
+    scale, at_w, at_b = LogNorm(low, high), w[: 4 * I].reshape(I, 4).mean(axis=1), b[: 4 * J].reshape(J, 4).mean(axis=1)
+    image = ax.pcolormesh(at_w, at_b, values.T, cmap="viridis", norm=scale, shading="nearest", rasterized=True)
+    bar = fig.colorbar(image, ax=ax, label=r"$\Vert\nabla E\Vert$, largest of 4 × 4 points", extend="min")
+    decades(bar.ax.yaxis, np.log10(high / low), numticks=8)
+    ax.set(xlim=(w[0], w[-1]), ylim=(b[0], b[-1]))
+    i, j = np.unravel_index(norm.argmax(), norm.shape)
+    ax.annotate(
+        f"{norm[i, j]:,.0f}",
+        (w[i], b[j]),
+        xytext=(-40, -24),
+        textcoords="offset points",
+        color="white",
+        ha="right",
+        arrowprops={"arrowstyle": "-", "color": "white"},
+    )
+
+
+def plot_bifurcation(swept: Sweep, ax: Axes | None = None) -> Axes:
+    """Where the state ends against b, from below and from above, over the exact fixed points. Returns the axes."""
+    from ..papers.bifurcation import fixed_points, saddle_nodes
+
+    ax = axes(ax)
+    title = f"One unit, $w$ = {swept.w:g}: two attractors between two saddle-nodes"
+    style(ax, title, "$b$", r"state $x$ after many steps")
+    x = np.linspace(swept.low.min(), swept.high.max(), 2001)
+    b, slope = fixed_points(x, swept.w)
+    ax.plot(b, np.where(slope > 1, x, np.nan), ":", color=GREY, linewidth=1.6, label="repelling fixed point")
+    ax.plot(b, np.where(slope <= 1, x, np.nan), color=GREY, linewidth=4.5, alpha=0.4, label="attracting, exact")
+    for values, colour, line, start in ((swept.high, VERMILLION, "--", "10"), (swept.low, BLUE, "-", "−10")):
+        ax.plot(swept.b, values, line, color=colour, linewidth=1.5, label=f"run from $x$ = {start}")
+    for place, side in zip(saddle_nodes(swept.w), ("right", "left"), strict=True):
+        ax.axvline(place, color=GREY, linewidth=0.8)
+        at = (-4 if side == "right" else 4, 4)
+        text = f"{place:.5f}".replace("-", "−")
+        ax.annotate(
+            text,
+            (place, 0),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=at,
+            textcoords="offset points",
+            ha=side,
+            fontsize="small",
+        )
+    ax.set_xlim(swept.b[0], swept.b[-1])
+    ax.legend(frameon=False, fontsize="small", loc="center left", borderaxespad=0)
+    return ax
+
+
+def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = None) -> Any:
+    """Success with confidence intervals, and beside it the norms of every run, solved or not. Returns the figure.
+
+    A row for each length, spread and rate; columns: the share of runs that solved the task, the global norm over
+    updates without and with clipping (the largest of each 250 updates, before clipping), and ‖∂L/∂h_t‖ at the end.
+    """
+    from ..papers.temporal_order import by_setting
+
+    fig = figure(fig)
+    groups = by_setting(runs)
+    rows: dict[Any, list[Setting]] = {}
+    for setting in groups:
+        rows.setdefault(setting[:3], []).append(setting)
+    table = fig.subplots(len(rows), 4, squeeze=False, width_ratios=[0.7, 1, 1, 1])
+    for (success, *norms, flow), settings in zip(table, rows.values(), strict=True):
+        first = settings[0]
+        _success(success, groups, settings)
+        success.set_ylabel(f"$L$ = {first.length}, std {first.std:g}, rate {first.rate:g}\nshare solved")
+        style(flow, "", "time step $t$", r"$\Vert\partial L/\partial h_t\Vert$ at the end")
+        for ax, setting in zip(norms, settings, strict=False):
+            style(ax, "", "update", r"global norm, largest of 250" if ax is norms[0] else "")
+            _norms(ax, groups[setting], setting)
+            for run in groups[setting]:
+                flow.plot(positive(run.flow)[0], _line(setting), color=_colour(run), linewidth=1.0, alpha=0.8)
+        log(flow, "y")
+        limits = [ax.get_ylim() for ax in norms[: len(settings)]]
+        for ax in norms[: len(settings)]:
+            ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+    titles = (
+        "Solved, with 95 % intervals",
+        "Gradient norm: no clipping",
+        "Gradient norm: clipping",
+        "Flow after the last update",
+    )
+    for ax, title in zip(table[0], titles, strict=True):
+        ax.set_title(title, loc="left", fontsize="large")
+    note(table[-1][1], "blue: solved; red: failed; dotted: the limit 1")
+    note(table[-1][3], "solid: clipping; dashed: none")
+    return fig
+
+
+def _success(ax: Axes, groups: Mapping[Setting, list[Run]], settings: Sequence[Setting]) -> None:
+    """The share of each of two settings, and what was seen."""
+    from ..papers.temporal_order import wilson
+
+    style(ax, "", "", "")
+    for i, setting in enumerate(settings):
+        some = groups[setting]
+        count = sum(run.solved for run in some)
+        low, high = wilson(count, len(some))
+        ax.plot([i, i], [low, high], color=GREEN, linewidth=3, alpha=0.5, solid_capstyle="butt")
+        ax.plot(i, count / len(some), "o", color=GREEN, markersize=7, label="here" if i == 0 else "")
+        ax.plot(i + 0.18, setting.seen[0] / setting.seen[1], "x", color="black", label="seen" if i == 0 else "")
+        ax.annotate(f"{count} of {len(some)}", (i - 0.12, count / len(some)), ha="right", va="center", fontsize="small")
+    ax.set(xlim=(-0.7, len(settings) - 0.4), ylim=(-0.05, 1.05))
+    ax.set_xticks(range(len(settings)), ["none" if s.clip_norm is None else "clipped" for s in settings])
+    ax.grid(False, axis="x")
+    ax.legend(frameon=False, fontsize="small", loc="center", handletextpad=0.3)
+
+
+def _norms(ax: Axes, runs: Sequence[Run], setting: Setting) -> None:
+    """The largest norm of each stretch of updates, a line for each run."""
+    for run in sorted(runs, key=lambda run: run.solved):
+        values, _ = positive(run.largest_norm)
+        updates = np.linspace(0, run.updates, len(values) + 1)[1:]
+        ax.plot(updates, values, color=_colour(run), linewidth=0.9, alpha=0.8)
+        ax.plot(updates[-1:], values[-1:], "o" if run.solved else "x", color=_colour(run), markersize=4)
+    ax.axhline(1.0, color=GREY, linewidth=1.2, linestyle=":", label=GUIDE)
+    ax.set_xlim(0, setting.updates)
+    log(ax, "y")
+
+
+def _colour(run: Run) -> str:
+    return BLUE if run.solved else VERMILLION
+
+
+def _line(setting: Setting) -> str:
+    return "--" if setting.clip_norm is None else "-"
