@@ -206,7 +206,7 @@ def test_a_saved_model_reads_the_data_of_its_task(tmp_path: Path) -> None:
 
 def test_a_report_of_a_saved_model(tmp_path: Path, small_remedies: None) -> None:
     path = tmp_path / "a & <b>.npz"
-    layers = [sr.Embedding(6, 2), sr.RNN(2, 4, bidirectional=True), sr.Linear(8, 3)]
+    layers: list[Any] = [sr.Embedding(6, 2), sr.RNN(2, 4, bidirectional=True), sr.Linear(8, 3)]
     save(sr.SequenceModel(layers, loss="cross_entropy"), path)
     assert cli.main(["flow", *SMALL, "--model", str(path), "--out", str(tmp_path)]) == 0
     page = Page((tmp_path / "flow.html").read_text(encoding="utf-8"))
