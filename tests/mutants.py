@@ -57,6 +57,7 @@ TARGETS += [
 
 # Changes that change nothing: (file, change) and why.
 EQUIVALENT: dict[tuple[str, str], str] = {
+    ("scratchrnn/gradients/maps.py", "O <= F → O < F"): "as many rows of R as of J",
     ("scratchrnn/layers/rnn.py", "W_hh.shape[0] → W_hh.shape[1]"): "W_hh is square",
     ("scratchrnn/layers/initial.py", "shape[0] → shape[1]"): "W_hh is square",
     (
