@@ -44,12 +44,14 @@ def write(
     decay(curves).figure.savefig(out / "flow.png")
     figure = plots.new_figure(*plots.gradient_flow_size(seen))
     plots.plot_gradient_flow(seen, figure).savefig(out / "network.png")
-    remedies(outcomes).figure.savefig(out / "remedies.png")
-    return {
+    files = {
         "flow.png": "‖∂L/∂h_t‖ against the lag, one curve per spectral radius",
         "network.png": "one network in full: norms, lag map, input map, singular values",
-        "remedies.png": "remedies on one task: the gradient at the first step back, and the loss",
     }
+    if any(outcomes.values()):
+        remedies(outcomes).figure.savefig(out / "remedies.png")
+        files["remedies.png"] = "remedies on one task: the gradient before and after training, and the loss"
+    return files
 
 
 def decay(curves: Mapping[float, np.ndarray]) -> Picture:

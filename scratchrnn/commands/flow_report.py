@@ -49,21 +49,7 @@ def page(
         *(figure_html(picture) for picture in flow_pictures.network(measured, seen)),
         table_html(number_rows(seen), "The numbers"),
     )
-    task = (
-        f"The first input is −1 or +1, the other {remedies.T - 1} are noise, and after the last the network says which "
-        f"it was. All networks have {remedies.HIDDEN} units and see the same {remedies.N} sequences {remedies.EPOCHS} "
-        f"times, in steps of plain gradient descent at rate {remedies.RATE:g} ({remedies.RATE_RELU:g} for ReLU). Where "
-        f"nothing else is said W_hh is Gaussian with spectral radius {arguments.spectral_radius or RADIUS:g}."
-    )
-    compared = _section(
-        "Remedies compared",
-        task,
-        figure_html(flow_pictures.remedies(outcomes)),
-        table_html(
-            remedy_rows(outcomes),
-            "After training: runs with 99 % right; the median loss; the greatest global norm; updates clipped",
-        ),
-    )
+    compared = [_remedies(arguments, outcomes)] if arguments.runs else []
     texts = {
         "title": "Gradients through time",
         "about": f"What a recurrent network can learn from how far back: {measured.about}.",
@@ -72,7 +58,26 @@ def page(
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         {name: symbols(text) for name, text in texts.items()},
         settings=settings_html(arguments, measured),
-        sections="\n".join((decay, network, compared)),
+        sections="\n".join((decay, network, *compared)),
+    )
+
+
+def _remedies(arguments: Namespace, outcomes: Mapping[str, Sequence[Outcome]]) -> str:
+    """The section that compares them."""
+    task = (
+        f"The first input is −1 or +1, the other {remedies.T - 1} are noise, and after the last the network says which "
+        f"it was. All networks have {remedies.HIDDEN} units and see the same {remedies.N} sequences {remedies.EPOCHS} "
+        f"times, in steps of plain gradient descent at rate {remedies.RATE:g} ({remedies.RATE_RELU:g} for ReLU). Where "
+        f"nothing else is said W_hh is Gaussian with spectral radius {arguments.spectral_radius or RADIUS:g}."
+    )
+    return _section(
+        "Remedies compared",
+        task,
+        figure_html(flow_pictures.remedies(outcomes)),
+        table_html(
+            remedy_rows(outcomes),
+            "After training: runs with 99 % right; the median loss; the greatest global norm; updates clipped",
+        ),
     )
 
 
@@ -103,7 +108,9 @@ def settings_html(arguments: Namespace, measured: Subject) -> str:
         f"{arguments.batch_size} sequences of {arguments.time} steps of noise N(0, {arguments.input_scale:g}²), "
         "loss on the last step",
         "in full": f"{measured.about}, on {measured.data}; loss on {STEPS[measured.steps]}",
-        "remedies": f"W_hh of spectral radius {arguments.spectral_radius or RADIUS:g} where the remedy does not set it",
+        "remedies": "not asked for"
+        if not arguments.runs
+        else f"{arguments.runs} runs of each, W_hh of spectral radius {arguments.spectral_radius or RADIUS:g} where the remedy does not set it",
         "machine": f"backend {measured.model.backend}, {measured.model.dtype}, seed {arguments.seed}",
     }
     return "<dl>\n" + "\n".join(f"<dt>{symbols(a)}</dt><dd>{symbols(b)}</dd>" for a, b in rows.items()) + "\n</dl>"
