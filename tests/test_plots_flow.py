@@ -15,6 +15,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+import scratchrnn as sr
 from scratchrnn import plots
 from scratchrnn.plots.heat import ZERO
 from scratchrnn.plots.maps import lag_ratios
@@ -242,7 +243,7 @@ def test_remedies_are_named_at_their_ends() -> None:
 def test_names_at_ends_do_not_run_out_of_the_picture() -> None:
     ax = plots.plot_remedies({f"remedy {i}": np.full(4, 1.0 + i / 1e3) for i in range(12)} | {"low": [1e-9]}, bare())
     places = sorted(text.xy[1] for text in ax.texts)  # type: ignore[attr-defined]
-    assert places[-1] <= 1.0 + 1e-12 and np.diff(places).min() > 0.059
+    assert places[-1] <= 1.0 + 1e-12 and np.diff(places).min() > 0.055
 
 
 def test_all_of_a_gradient_flow() -> None:
@@ -342,3 +343,66 @@ def test_without_axes_pyplot_gets_a_figure_to_show(pyplot: Any) -> None:
     for draw in draws:
         assert draw() is pyplot.gca()
     assert len(pyplot.get_fignums()) == 9 and dict(mpl.rcParams) == settings
+
+
+@pytest.fixture(scope="module")
+def tracked() -> sr.History:
+    """A run of two levels, in which everything was tracked."""
+    rng = np.random.default_rng(0)
+    model = sr.SequenceModel([sr.RNN(2, 4, num_layers=2), sr.Linear(4, 1)], backend="numpy", seed=1)
+    x, target = rng.normal(size=(12, 6, 2)), rng.normal(size=(12, 6, 1))
+    return sr.fit(model, x, target, epochs=3, batch_size=5, track="all", progress=False)
+
+
+def test_gradients_show_what_was_tracked(tracked: sr.History) -> None:
+    figure = Figure(figsize=plots.gradients_size(tracked))  # without the layout that takes most of the time
+    assert figure.get_size_inches() == pytest.approx([9, 5 + 2 * 2.8])
+    assert plots.plot_gradients(tracked, figure) is figure
+    panels = {ax.get_title(loc="left"): ax for ax in figure.axes}
+    record = tracked.flow
+    layers = panels["Each layer"].lines
+    per_sample = record.layers * np.sqrt([5, 5, 2] * 3)[:, None, None]
+    for i, line in enumerate(layers):
+        np.testing.assert_allclose(y_of(line), np.exp(np.log(per_sample[:, i]).mean(axis=1)))
+        np.testing.assert_array_equal(x_of(line), record.updates)
+    saturated = panels["Saturated units"].lines
+    np.testing.assert_allclose([y_of(line) for line in saturated], record.saturated.mean(axis=2).T)
+    for title, table in (
+        ("Gradient of each tensor", record.grad_norms),
+        ("Size of a step beside its tensor", record.update_ratios),
+    ):
+        for line, (name, curve) in zip(panels[title].lines, table.items(), strict=True):
+            assert line.get_label() == name
+            np.testing.assert_array_equal(y_of(line), np.where(np.isfinite(curve), curve, np.nan))
+    assert ink(figure) > 0.05
+
+
+def test_gradients_of_norms_alone_are_the_two_panels_they_were() -> None:
+    model = sr.VanillaRNN(1, 3, 1, backend="numpy")
+    history = sr.fit(model, np.ones((4, 5, 1)), np.ones((4, 5, 1)), epochs=2, progress=False)
+    figure = plots.plot_gradients(history, Figure())
+    assert titles(figure) == ["Gradient at each time step", "Norm before clipping"]
+    assert plots.gradients_size(history) == (9.0, 5.0)
+
+
+def test_one_update_of_one_unit_and_gradients_of_exactly_zero() -> None:
+    model = sr.VanillaRNN(1, 1, 1, backend="numpy")
+    model.params.vector[:] = 0.0
+    x = np.zeros((2, 1, 1))
+    history = sr.fit(model, x, x, epochs=1, track="all", progress=False)
+    figure = Figure(figsize=plots.gradients_size(history))
+    plots.plot_gradients(history, figure)
+    panels = {ax.get_title(loc="left"): ax for ax in figure.axes}
+    assert "Each layer" not in panels  # it is the top one
+    assert "exactly 0, not drawn: 5" in x_label(panels["Gradient of each tensor"])
+    assert ink(figure) > 0.01
+
+
+def test_real_measurements_are_drawn(rng: np.random.Generator) -> None:
+    model = sr.SequenceModel([sr.RNN(3, 5), sr.RNN(5, 4, nonlinearity="relu"), sr.Linear(4, 2)], backend="numpy")
+    x, target = rng.normal(size=(3, 7, 3)), rng.normal(size=(3, 2))
+    seen = sr.gradient_flow(model, x, target, steps="last", lengths=[7, 3, 5], progress=False)
+    figure = seen.plot(Figure(figsize=plots.gradient_flow_size(seen)))
+    assert len(titles(figure)) == 6 and ink(figure) > 0.05
+    assert seen.spectrum is not None
+    assert len(seen.spectrum.plot(bare()).lines) == 4 + 1
