@@ -157,7 +157,7 @@ def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = No
         success.set_ylabel(f"$L$ = {first.length}, std {first.std:g}, rate {first.rate:g}\nshare solved")
         style(flow, "", "time step $t$", r"$\Vert\partial L/\partial h_t\Vert$ at the end")
         for ax, setting in zip(norms, settings, strict=False):
-            style(ax, "", "update", r"global norm, largest of 250" if ax is norms[0] else "")
+            style(ax, "", "thousand updates", r"global norm, largest of 250" if ax is norms[0] else "")
             _norms(ax, groups[setting], setting)
             for run in groups[setting]:
                 flow.plot(positive(run.flow)[0], _line(setting), color=_colour(run), linewidth=1.0, alpha=0.8)
@@ -173,7 +173,8 @@ def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = No
     )
     for ax, title in zip(table[0], titles, strict=True):
         ax.set_title(title, loc="left", fontsize="large")
-    note(table[-1][1], "blue: solved; red: failed; dotted: the limit 1")
+    note(table[-1][0], "● here   × seen")
+    note(table[-1][1], "blue: solved; orange: failed; dotted: the limit 1")
     note(table[-1][3], "solid: clipping; dashed: none")
     return fig
 
@@ -188,24 +189,23 @@ def _success(ax: Axes, groups: Mapping[Setting, list[Run]], settings: Sequence[S
         count = sum(run.solved for run in some)
         low, high = wilson(count, len(some))
         ax.plot([i, i], [low, high], color=GREEN, linewidth=3, alpha=0.5, solid_capstyle="butt")
-        ax.plot(i, count / len(some), "o", color=GREEN, markersize=7, label="here" if i == 0 else "")
-        ax.plot(i + 0.18, setting.seen[0] / setting.seen[1], "x", color="black", label="seen" if i == 0 else "")
+        ax.plot(i, count / len(some), "o", color=GREEN, markersize=7)
+        ax.plot(i + 0.18, setting.seen[0] / setting.seen[1], "x", color="black")
         ax.annotate(f"{count} of {len(some)}", (i - 0.12, count / len(some)), ha="right", va="center", fontsize="small")
     ax.set(xlim=(-0.7, len(settings) - 0.4), ylim=(-0.05, 1.05))
     ax.set_xticks(range(len(settings)), ["none" if s.clip_norm is None else "clipped" for s in settings])
     ax.grid(False, axis="x")
-    ax.legend(frameon=False, fontsize="small", loc="center", handletextpad=0.3)
 
 
 def _norms(ax: Axes, runs: Sequence[Run], setting: Setting) -> None:
     """The largest norm of each stretch of updates, a line for each run."""
     for run in sorted(runs, key=lambda run: run.solved):
         values, _ = positive(run.largest_norm)
-        updates = np.linspace(0, run.updates, len(values) + 1)[1:]
+        updates = np.linspace(0, run.updates / 1000, len(values) + 1)[1:]
         ax.plot(updates, values, color=_colour(run), linewidth=0.9, alpha=0.8)
         ax.plot(updates[-1:], values[-1:], "o" if run.solved else "x", color=_colour(run), markersize=4)
     ax.axhline(1.0, color=GREY, linewidth=1.2, linestyle=":", label=GUIDE)
-    ax.set_xlim(0, setting.updates)
+    ax.set_xlim(0, setting.updates / 1000)
     log(ax, "y")
 
 
