@@ -220,6 +220,8 @@ def test_remedies_are_named_at_their_ends() -> None:
     assert sorted(text.get_text() for text in ax.texts) == ["none", "orthogonal", "short"]
     assert "exactly 0, not drawn: 4" in x_label(ax)
     assert ink(figure) > 0.01
+    some = plots.plot_remedies({"short": [1.0]}, bare(), among=list(curves)).lines[0]
+    assert (some.get_color(), some.get_linestyle()) == (ax.lines[3].get_color(), ax.lines[3].get_linestyle())
     with pytest.raises(ValueError, match="no curves"):
         plots.plot_remedies({})
 
