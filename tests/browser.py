@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +19,14 @@ SWITCHES = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"),
 )
+# The browser reads commands from descriptor 3 and answers on 4.
+START = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(pipe), fcntl.F_DUPFD_CLOEXEC, 10) for pipe in sys.argv[1:3]]
+for pipe, place in zip(pipes, (3, 4)):
+    os.dup2(pipe, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def chromium() -> str | None:
@@ -35,17 +44,14 @@ class Browser:
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
 
-        # The browser reads commands from descriptor 3 and answers on 4.
-        shell = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
-        command = ["sh", "-c", shell, program, *SWITCHES, f"--user-data-dir={self._folder}", "--remote-debugging-pipe"]
+        start = [sys.executable, "-c", START, str(to_browser), str(from_browser), program]
+        command = [*start, *SWITCHES, f"--user-data-dir={self._folder}", "--remote-debugging-pipe", "about:blank"]
         quiet: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.DEVNULL,
             "stderr": subprocess.DEVNULL,
         }
-        self._process = subprocess.Popen(
-            [*command, "about:blank"], pass_fds=(to_browser, from_browser), **quiet, start_new_session=True
-        )
+        self._process = subprocess.Popen(command, pass_fds=(to_browser, from_browser), **quiet, start_new_session=True)
         os.close(to_browser)
         os.close(from_browser)
         target = self("Target.createTarget", url="about:blank")["targetId"]

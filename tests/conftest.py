@@ -51,3 +51,18 @@ def pyplot() -> Iterator[Any]:
     yield plt
     plt.close("all")
     plt.switch_backend(before)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless chromium. Where it is absent the test is skipped, or fails while SCRATCHRNN_REQUIRE_CHROMIUM=1."""
+    from browser import Browser, chromium
+
+    program = chromium()
+    if program is None:
+        if os.environ.get("SCRATCHRNN_REQUIRE_CHROMIUM") == "1":
+            pytest.fail("chromium is not installed, and SCRATCHRNN_REQUIRE_CHROMIUM=1 says that it must be")
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    opened = Browser(program)
+    yield opened
+    opened.close()

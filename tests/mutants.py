@@ -51,12 +51,13 @@ TARGETS += [
     ("scratchrnn/gradients/record.py", ["tests/test_tracking.py"]),
     ("scratchrnn/gradients/saturation.py", ["tests/test_observe.py", "tests/test_tracking.py"]),
     ("scratchrnn/gradients/omega.py", ["tests/test_omega.py"]),
-    ("scratchrnn/papers/wall.py", ["tests/test_wall.py"]),
     ("scratchrnn/gradients/products.py", ["tests/test_spectrum.py"]),
+    ("scratchrnn/papers/wall.py", ["tests/test_wall.py"]),
 ]
 
 # Changes that change nothing: (file, change) and why.
 EQUIVALENT: dict[tuple[str, str], str] = {
+    ("scratchrnn/gradients/maps.py", "O <= F → O < F"): "as many rows of R as of J",
     ("scratchrnn/layers/rnn.py", "W_hh.shape[0] → W_hh.shape[1]"): "W_hh is square",
     ("scratchrnn/layers/initial.py", "shape[0] → shape[1]"): "W_hh is square",
     (

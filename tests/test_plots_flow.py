@@ -15,6 +15,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+import scratchrnn as sr
 from scratchrnn import plots
 from scratchrnn.plots.heat import ZERO
 from scratchrnn.plots.maps import lag_ratios
@@ -209,22 +210,6 @@ def test_surface_shows_its_peak_and_paths() -> None:
         plots.plot_surface(w**2, b, norm)
 
 
-def test_bifurcation() -> None:
-    b = np.linspace(-3, -2, 5)
-    branches = np.array([[0, 1, 2.0]] * 5)
-    branches[0, 1:] = np.nan
-    stable = np.array([[True, False, True]] * 5)
-    ax = plots.plot_bifurcation(b, branches, bare(), stable=stable, folds=[-2.6, -2.4])
-    drawn = [y_of(line) for line in ax.lines[:6]]
-    np.testing.assert_array_equal(drawn[0], np.zeros(5))
-    np.testing.assert_array_equal(drawn[3], [np.nan, 1, 1, 1, 1])  # repels: dashed
-    assert np.isnan(drawn[1]).all() and np.isnan(drawn[2]).all()
-    legend = ax.get_legend()
-    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["attracts", "repels", "fold"]
-    with pytest.raises(ValueError, match="5 values of b need as many rows"):
-        plots.plot_bifurcation(b, branches[:3])
-
-
 def test_remedies_are_named_at_their_ends() -> None:
     curves = {"none": 0.5 ** np.arange(9), "orthogonal": np.ones(9), "dead": np.zeros(3), "short": np.array([1.0, 0.0])}
     figure = plots.new_figure()
@@ -235,6 +220,8 @@ def test_remedies_are_named_at_their_ends() -> None:
     assert sorted(text.get_text() for text in ax.texts) == ["none", "orthogonal", "short"]
     assert "exactly 0, not drawn: 4" in x_label(ax)
     assert ink(figure) > 0.01
+    some = plots.plot_remedies({"short": [1.0]}, bare(), among=list(curves)).lines[0]
+    assert (some.get_color(), some.get_linestyle()) == (ax.lines[3].get_color(), ax.lines[3].get_linestyle())
     with pytest.raises(ValueError, match="no curves"):
         plots.plot_remedies({})
 
@@ -242,7 +229,7 @@ def test_remedies_are_named_at_their_ends() -> None:
 def test_names_at_ends_do_not_run_out_of_the_picture() -> None:
     ax = plots.plot_remedies({f"remedy {i}": np.full(4, 1.0 + i / 1e3) for i in range(12)} | {"low": [1e-9]}, bare())
     places = sorted(text.xy[1] for text in ax.texts)  # type: ignore[attr-defined]
-    assert places[-1] <= 1.0 + 1e-12 and np.diff(places).min() > 0.059
+    assert places[-1] <= 1.0 + 1e-12 and np.diff(places).min() > 0.055
 
 
 def test_all_of_a_gradient_flow() -> None:
@@ -336,9 +323,71 @@ def test_without_axes_pyplot_gets_a_figure_to_show(pyplot: Any) -> None:
         lambda: plots.plot_lyapunov([0.1]),
         lambda: plots.plot_chaos([1.0], [0.1]),
         lambda: plots.plot_surface([0, 1], [0, 1], np.ones((2, 2))),
-        lambda: plots.plot_bifurcation([0, 1], [0, 1]),
         lambda: plots.plot_remedies({"a": [1.0]}),
     ]
     for draw in draws:
         assert draw() is pyplot.gca()
-    assert len(pyplot.get_fignums()) == 9 and dict(mpl.rcParams) == settings
+    assert len(pyplot.get_fignums()) == 8 and dict(mpl.rcParams) == settings
+
+
+@pytest.fixture(scope="module")
+def tracked() -> sr.History:
+    """A run of two levels, in which everything was tracked."""
+    rng = np.random.default_rng(0)
+    model = sr.SequenceModel([sr.RNN(2, 4, num_layers=2), sr.Linear(4, 1)], backend="numpy", seed=1)
+    x, target = rng.normal(size=(12, 6, 2)), rng.normal(size=(12, 6, 1))
+    return sr.fit(model, x, target, epochs=3, batch_size=5, track="all", progress=False)
+
+
+def test_gradients_show_what_was_tracked(tracked: sr.History) -> None:
+    figure = Figure(figsize=plots.gradients_size(tracked))  # without the layout that takes most of the time
+    assert figure.get_size_inches() == pytest.approx([9, 5 + 2 * 2.8])
+    assert plots.plot_gradients(tracked, figure) is figure
+    panels = {ax.get_title(loc="left"): ax for ax in figure.axes}
+    record = tracked.flow
+    layers = panels["Each layer"].lines
+    per_sample = record.layers * np.sqrt([5, 5, 2] * 3)[:, None, None]
+    for i, line in enumerate(layers):
+        np.testing.assert_allclose(y_of(line), np.exp(np.log(per_sample[:, i]).mean(axis=1)))
+        np.testing.assert_array_equal(x_of(line), record.updates)
+    saturated = panels["Saturated units"].lines
+    np.testing.assert_allclose([y_of(line) for line in saturated], record.saturated.mean(axis=2).T)
+    for title, table in (
+        ("Gradient of each tensor", record.grad_norms),
+        ("Size of a step beside its tensor", record.update_ratios),
+    ):
+        for line, (name, curve) in zip(panels[title].lines, table.items(), strict=True):
+            assert line.get_label() == name
+            np.testing.assert_array_equal(y_of(line), np.where(np.isfinite(curve), curve, np.nan))
+    assert ink(figure) > 0.05
+
+
+def test_gradients_of_norms_alone_are_the_two_panels_they_were() -> None:
+    model = sr.VanillaRNN(1, 3, 1, backend="numpy")
+    history = sr.fit(model, np.ones((4, 5, 1)), np.ones((4, 5, 1)), epochs=2, progress=False)
+    figure = plots.plot_gradients(history, Figure())
+    assert titles(figure) == ["Gradient at each time step", "Norm before clipping"]
+    assert plots.gradients_size(history) == (9.0, 5.0)
+
+
+def test_one_update_of_one_unit_and_gradients_of_exactly_zero() -> None:
+    model = sr.VanillaRNN(1, 1, 1, backend="numpy")
+    model.params.vector[:] = 0.0
+    x = np.zeros((2, 1, 1))
+    history = sr.fit(model, x, x, epochs=1, track="all", progress=False)
+    figure = Figure(figsize=plots.gradients_size(history))
+    plots.plot_gradients(history, figure)
+    panels = {ax.get_title(loc="left"): ax for ax in figure.axes}
+    assert "Each layer" not in panels  # it is the top one
+    assert "exactly 0, not drawn: 5" in x_label(panels["Gradient of each tensor"])
+    assert ink(figure) > 0.01
+
+
+def test_real_measurements_are_drawn(rng: np.random.Generator) -> None:
+    model = sr.SequenceModel([sr.RNN(3, 5), sr.RNN(5, 4, nonlinearity="relu"), sr.Linear(4, 2)], backend="numpy")
+    x, target = rng.normal(size=(3, 7, 3)), rng.normal(size=(3, 2))
+    seen = sr.gradient_flow(model, x, target, steps="last", lengths=[7, 3, 5], progress=False)
+    figure = seen.plot(Figure(figsize=plots.gradient_flow_size(seen)))
+    assert len(titles(figure)) == 6 and ink(figure) > 0.05
+    assert seen.spectrum is not None
+    assert len(seen.spectrum.plot(bare()).lines) == 4 + 1

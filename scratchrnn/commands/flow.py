@@ -54,6 +54,8 @@ def add(commands: Any) -> None:
     group.add_argument("--model", type=Path, metavar="FILE", help="a saved model instead, as demo and train write it")
     help = "what a saved text model reads (default: the chapter's lines from Hamlet)"
     group.add_argument("--file", type=Path, metavar="FILE", help=help)
+    group = parser.add_argument_group("the remedies")
+    group.add_argument("--runs", type=options.seed, default=3, metavar="N", help="of each; 0 leaves them out")
     options.add_out(parser, "flow-output")
     options.add_quiet(parser)
     options.add_machine(parser)
@@ -93,7 +95,7 @@ def _measure(
     radii = sorted(set(arguments.radii))
     settings = {"seed": arguments.seed, "backend": arguments.backend, "dtype": arguments.dtype}
     bar = tqdm(
-        total=len(radii) + 1 + remedies.RUNS,
+        total=len(radii) + 1 + arguments.runs * len(remedies.REMEDIES),
         unit="network",
         delay=2,
         leave=False,
@@ -107,7 +109,8 @@ def _measure(
         batch: dict[str, Any] = {"x": measured.x, "target": measured.target, "steps": measured.steps}
         seen = gradient_flow(measured.model, **batch, progress=not arguments.quiet)
         bar.update()
-        outcomes = remedies.compare(arguments.spectral_radius or RADIUS, **settings, done=bar.update)
+        radius = arguments.spectral_radius or RADIUS
+        outcomes = remedies.compare(radius, arguments.runs, **settings, done=bar.update)
     return curves, seen, outcomes
 
 

@@ -49,13 +49,28 @@ def page(
         *(figure_html(picture) for picture in flow_pictures.network(measured, seen)),
         table_html(number_rows(seen), "The numbers"),
     )
+    compared = [_remedies(arguments, outcomes)] if arguments.runs else []
+    texts = {
+        "title": "Gradients through time",
+        "about": f"What a recurrent network can learn from how far back: {measured.about}.",
+    }
+    texts |= {"version": version(), "date": f"{date.today():%d %B %Y}"}
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        {name: symbols(text) for name, text in texts.items()},
+        settings=settings_html(arguments, measured),
+        sections="\n".join((decay, network, *compared)),
+    )
+
+
+def _remedies(arguments: Namespace, outcomes: Mapping[str, Sequence[Outcome]]) -> str:
+    """The section that compares them."""
     task = (
         f"The first input is −1 or +1, the other {remedies.T - 1} are noise, and after the last the network says which "
         f"it was. All networks have {remedies.HIDDEN} units and see the same {remedies.N} sequences {remedies.EPOCHS} "
         f"times, in steps of plain gradient descent at rate {remedies.RATE:g} ({remedies.RATE_RELU:g} for ReLU). Where "
         f"nothing else is said W_hh is Gaussian with spectral radius {arguments.spectral_radius or RADIUS:g}."
     )
-    compared = _section(
+    return _section(
         "Remedies compared",
         task,
         figure_html(flow_pictures.remedies(outcomes)),
@@ -63,16 +78,6 @@ def page(
             remedy_rows(outcomes),
             "After training: runs with 99 % right; the median loss; the greatest global norm; updates clipped",
         ),
-    )
-    texts = {
-        "title": "Gradients through time",
-        "about": f"What a recurrent network can learn from how far back: {measured.about}.",
-    }
-    texts |= {"version": version(), "date": f"{date.today():%d %B %Y}"}
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        {name: escape(text) for name, text in texts.items()},
-        settings=settings_html(arguments, measured),
-        sections="\n".join((decay, network, compared)),
     )
 
 
@@ -103,7 +108,8 @@ def settings_html(arguments: Namespace, measured: Subject) -> str:
         f"{arguments.batch_size} sequences of {arguments.time} steps of noise N(0, {arguments.input_scale:g}²), "
         "loss on the last step",
         "in full": f"{measured.about}, on {measured.data}; loss on {STEPS[measured.steps]}",
-        "remedies": f"W_hh of spectral radius {arguments.spectral_radius or RADIUS:g} where the remedy does not set it",
+        "remedies": f"{arguments.runs} runs of each, W_hh of spectral radius "
+        f"{arguments.spectral_radius or RADIUS:g} where the remedy does not set it",
         "machine": f"backend {measured.model.backend}, {measured.model.dtype}, seed {arguments.seed}",
     }
     return "<dl>\n" + "\n".join(f"<dt>{symbols(a)}</dt><dd>{symbols(b)}</dd>" for a, b in rows.items()) + "\n</dl>"
@@ -112,9 +118,11 @@ def settings_html(arguments: Namespace, measured: Subject) -> str:
 def number_rows(seen: GradientFlow) -> Table:
     """The loss, norms, and what the spectrum says."""
     rows = [["what", "value"], ["loss", f"{seen.loss:.4g}"]]
-    norms = np.asarray(to_numpy(seen.norms))
-    rows += [["‖∂L/∂h_t‖ at the first step", f"{norms[0]:.3g}"], ["at the last", f"{norms[-1]:.3g}"]]
-    rows += [[f"‖∂L/∂{name}‖", f"{norm:.3g}"] for name, norm in seen.grad_norms.items()]
+    norms = to_numpy(seen.norms)
+    named = {"‖∂L/∂h_t‖ at the first step": norms[0], "at the last": norms[-1]}
+    named |= {f"‖∂L/∂{name}‖": norm for name, norm in seen.grad_norms.items()}
+    with np.errstate(divide="ignore"):  # log10 of 0 is −∞
+        rows += [[name, power_of_ten(float(np.log10(norm)))] for name, norm in named.items()]
     for cell, fraction in enumerate(np.nanmean(seen.saturated, axis=1)):
         rows.append([f"saturated units of layer {cell}, mean over steps", f"{fraction:.1%}"])
     if (spectrum := seen.spectrum) is not None:

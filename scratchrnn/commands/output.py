@@ -34,7 +34,7 @@ def history_pictures(history: History, out: Path, *, loss: str, clip_norm: float
         figure.savefig(out / "loss.png")
         files["loss.png"] = f"{loss} per epoch"
     if history.grad_norm:
-        figure = plots.new_figure(9, 5)
+        figure = plots.new_figure(*plots.gradients_size(history))
         plots.plot_gradients(history, figure, clip_norm=clip_norm).savefig(out / "gradients.png")
         files["gradients.png"] = "‖∂L/∂h_t‖ over time steps and updates, and the norm of every update"
     return files

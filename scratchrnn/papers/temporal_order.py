@@ -1,15 +1,16 @@
 """Temporal order with and without clipping: how often a plain tanh network learns it, and the norms that explain it.
 
-The task is that of scratchrnn/tasks/temporal_order.py: which of two signals, half a sequence apart, came first.
-Clipping the global norm of the gradient raises the share of runs that solve it.
+The task is that of scratchrnn/tasks/temporal_order.py: which of two signals, half a sequence apart, came first. At rate
+0.05 clipping the global norm decides it: none of ten runs without, all ten with it. At rate 0.01 ours differs from what
+was seen: 5 of 10 with clipping and 5 without, not 8 and 4. That is within the scatter of ten runs, and shows no gain.
 
-Setting: 50 tanh units, all weight matrices N(0, std²), biases 0, float32 as in the loop that the figures are from;
+Setting: 50 tanh units, all weight matrices N(0, std²), biases 0, float32;
 plain SGD, 20 new sequences an update; global-norm clipping at 1 or none. Every 250 updates 10,000 fresh sequences are
 tested; the first time fewer than 1 % are wrong the run counts as solved and ends. A run whose gradient is no longer
 finite counts as failed. Ten seeds of every setting; quick: two of rate 0.05 at L = 30, at most 8,000 updates.
 
 Pascanu, Mikolov and Bengio draw success rates as curves over L. The shares to compare with are those that a plain
-PyTorch loop at the same settings gave, each of ten runs (six at L = 50), so that both sides are samples. The tolerance
+loop at the same settings gave, each of ten runs (six at L = 50), so that both sides are samples. The tolerance
 is about twice the standard deviation of the difference of two such samples.
 
 Source: Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurrent neural networks", figure 7.
@@ -48,7 +49,7 @@ class Setting(NamedTuple):
     rate: float
     updates: int  # at most
     clip_norm: float | None
-    seen: tuple[int, int]  # solved, of so many, by a plain loop in PyTorch
+    seen: tuple[int, int]  # solved, of so many, by a plain loop
     tolerance: float  # of the share
 
     def __str__(self) -> str:

@@ -62,17 +62,19 @@ def plot_lag_decay(
     if np.isfinite(values).sum(axis=0).max(initial=0) > 1:
         ax.fill_between(lags, low, high, color=BLUE, alpha=0.2, linewidth=0)
     ax.plot(lags, median, color=BLUE, linewidth=1.8, marker=marker(median), markersize=4, label="measured")
-    theory = {
-        r"bound $(\gamma\,\Vert W_{hh}\Vert)^{\,\mathrm{lag}}$": (bound, ":"),
-        r"$\rho^{\,\mathrm{lag}}$": (radius, "--"),
-    }
+    theory = {"bound": (bound, ":"), r"$\rho$": (radius, "--")}
     top = _room_above(values)
     drawn = [(label, base, line) for label, (base, line) in theory.items() if base is not None and base > 0]
     for label, base, line in drawn:
         exponent = lags * np.log10(base)
         inside = (exponent <= top) & (exponent > -300)
         ax.plot(
-            lags[inside], 10 ** exponent[inside], line, color=GREY, linewidth=1.4, label=f"{label}, base {base:.3g}"
+            lags[inside],
+            10 ** exponent[inside],
+            line,
+            color=GREY,
+            linewidth=1.4,
+            label=rf"{label}: ${base:.3g}^{{\,\mathrm{{lag}}}}$",
         )
     log(ax, "y", values)
     span(ax, len(lags))

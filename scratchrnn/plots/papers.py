@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure, SubFigure
 
 from .style import (
@@ -18,7 +17,6 @@ from .style import (
     VERMILLION,
     around_one,
     axes,
-    decades,
     figure,
     integers,
     label_ends,
@@ -27,6 +25,7 @@ from .style import (
     positive,
     style,
 )
+from .surface import plot_surface
 
 if TYPE_CHECKING:
     from ..papers.bifurcation import Sweep
@@ -62,40 +61,25 @@ def plot_growth(curves: Mapping[float, np.ndarray], ax: Axes | None = None) -> A
 
 
 def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
-    """The error over w and b with two ways down, one of them clipped; beside it the norm of the gradient.
+    """The error around two ways down, one of them clipped; beside it the norm of the gradient over the whole grid.
 
     Returns the figure.
     """
+    from ..papers.wall import steepest
+
     fig = figure(fig)
     left, right = fig.subplots(1, 2)
-    w, b, error, _ = wall.surface
-    style(left, "Error, and two ways down", "$w$", "$b$", grid=False)
-    image = left.pcolormesh(w, b, error.T, cmap="Greys", shading="nearest", rasterized=True)
-    fig.colorbar(image, ax=left, label=r"$E = (\sigma(x_T) - 0.7)^2$")
-    left.plot(*wall.clipped.T, color=BLUE, linewidth=0.9, marker=".", markersize=4, label="clipped")
-    left.plot(*wall.plain.T, "--", color=VERMILLION, linewidth=1.8, label="not clipped")
-    left.plot(*wall.plain[0], "o", color="black", markersize=6, label="start")
-    left.legend(loc="lower left", framealpha=0.9)
-    around = np.array([wall.clipped.min(axis=0) - 0.25, wall.clipped.max(axis=0) + 0.25]).T
-    left.set(xlim=around[0], ylim=around[1])
-    _steepness(wall, fig, right)
-    return fig
-
-
-def _steepness(wall: Wall, fig: Figure | SubFigure, ax: Axes) -> None:
-    """The norm of the gradient over the whole grid: the largest of 4 × 4 points, for the wall is one point wide."""
-    w, b, _, norm = wall.surface
-    I, J = len(w) // 4, len(b) // 4
-    values, _ = positive(norm[: 4 * I, : 4 * J].reshape(I, 4, J, 4).max(axis=(1, 3)))
-    style(ax, "Its gradient: a wall", "$w$", "$b$", grid=False)
-    low, high = float(np.nanquantile(values, 0.005)), float(np.nanmax(values))
-    scale, at_w, at_b = LogNorm(low, high), w[: 4 * I].reshape(I, 4).mean(axis=1), b[: 4 * J].reshape(J, 4).mean(axis=1)
-    image = ax.pcolormesh(at_w, at_b, values.T, cmap="viridis", norm=scale, shading="nearest", rasterized=True)
-    bar = fig.colorbar(image, ax=ax, label=r"$\Vert\nabla E\Vert$, largest of 4 × 4 points", extend="min")
-    decades(bar.ax.yaxis, np.log10(high / low), numticks=8)
-    ax.set(xlim=(w[0], w[-1]), ylim=(b[0], b[-1]))
+    w, b, error, norm = wall.surface
+    around = np.array([wall.clipped.min(axis=0) - 0.25, wall.clipped.max(axis=0) + 0.25]).T  # (w, b) × (from, to)
+    near_w, near_b = ((values >= low) & (values <= high) for values, (low, high) in zip((w, b), around, strict=True))
+    ways = {"not clipped": wall.plain, "clipped": wall.clipped}
+    title, label = "The error, and two ways down", r"$E = (\sigma(x_T) - 0.7)^2$"
+    plot_surface(w[near_w], b[near_b], error[np.ix_(near_w, near_b)].T, left, title=title, label=label, paths=ways)
+    at_w, at_b, thick = steepest(wall.surface)
+    label = r"$\Vert\nabla E\Vert$, largest of 4 × 4 points"
+    plot_surface(at_w, at_b, thick.T, right, title="Its gradient: a wall", label=label)
     i, j = np.unravel_index(norm.argmax(), norm.shape)
-    ax.annotate(
+    right.annotate(
         f"{norm[i, j]:,.0f}",
         (w[i], b[j]),
         xytext=(-40, -24),
@@ -104,6 +88,7 @@ def _steepness(wall: Wall, fig: Figure | SubFigure, ax: Axes) -> None:
         ha="right",
         arrowprops={"arrowstyle": "-", "color": "white"},
     )
+    return fig
 
 
 def plot_bifurcation(swept: Sweep, ax: Axes | None = None) -> Axes:
@@ -157,7 +142,7 @@ def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = No
         success.set_ylabel(f"$L$ = {first.length}, std {first.std:g}, rate {first.rate:g}\nshare solved")
         style(flow, "", "time step $t$", r"$\Vert\partial L/\partial h_t\Vert$ at the end")
         for ax, setting in zip(norms, settings, strict=False):
-            style(ax, "", "update", r"global norm, largest of 250" if ax is norms[0] else "")
+            style(ax, "", "thousand updates", r"global norm, largest of 250" if ax is norms[0] else "")
             _norms(ax, groups[setting], setting)
             for run in groups[setting]:
                 flow.plot(positive(run.flow)[0], _line(setting), color=_colour(run), linewidth=1.0, alpha=0.8)
@@ -173,7 +158,8 @@ def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = No
     )
     for ax, title in zip(table[0], titles, strict=True):
         ax.set_title(title, loc="left", fontsize="large")
-    note(table[-1][1], "blue: solved; red: failed; dotted: the limit 1")
+    note(table[-1][0], "● here   × seen")
+    note(table[-1][1], "blue: solved; orange: failed; dotted: the limit 1")
     note(table[-1][3], "solid: clipping; dashed: none")
     return fig
 
@@ -188,24 +174,23 @@ def _success(ax: Axes, groups: Mapping[Setting, list[Run]], settings: Sequence[S
         count = sum(run.solved for run in some)
         low, high = wilson(count, len(some))
         ax.plot([i, i], [low, high], color=GREEN, linewidth=3, alpha=0.5, solid_capstyle="butt")
-        ax.plot(i, count / len(some), "o", color=GREEN, markersize=7, label="here" if i == 0 else "")
-        ax.plot(i + 0.18, setting.seen[0] / setting.seen[1], "x", color="black", label="seen" if i == 0 else "")
+        ax.plot(i, count / len(some), "o", color=GREEN, markersize=7)
+        ax.plot(i + 0.18, setting.seen[0] / setting.seen[1], "x", color="black")
         ax.annotate(f"{count} of {len(some)}", (i - 0.12, count / len(some)), ha="right", va="center", fontsize="small")
     ax.set(xlim=(-0.7, len(settings) - 0.4), ylim=(-0.05, 1.05))
     ax.set_xticks(range(len(settings)), ["none" if s.clip_norm is None else "clipped" for s in settings])
     ax.grid(False, axis="x")
-    ax.legend(frameon=False, fontsize="small", loc="center", handletextpad=0.3)
 
 
 def _norms(ax: Axes, runs: Sequence[Run], setting: Setting) -> None:
     """The largest norm of each stretch of updates, a line for each run."""
     for run in sorted(runs, key=lambda run: run.solved):
         values, _ = positive(run.largest_norm)
-        updates = np.linspace(0, run.updates, len(values) + 1)[1:]
+        updates = np.linspace(0, run.updates / 1000, len(values) + 1)[1:]
         ax.plot(updates, values, color=_colour(run), linewidth=0.9, alpha=0.8)
         ax.plot(updates[-1:], values[-1:], "o" if run.solved else "x", color=_colour(run), markersize=4)
     ax.axhline(1.0, color=GREY, linewidth=1.2, linestyle=":", label=GUIDE)
-    ax.set_xlim(0, setting.updates)
+    ax.set_xlim(0, setting.updates / 1000)
     log(ax, "y")
 
 

@@ -25,9 +25,12 @@ from .style import (
     positive,
     style,
 )
+from .tracked import tracked_panels
 
 if TYPE_CHECKING:
     from ..history import History
+
+WIDTH, HEIGHT, ROW = 9.0, 5.0, 2.8  # inches: of the two upper panels, and of a row of those below
 
 
 def plot_loss(history: History, ax: Axes | None = None, *, validation: str = "validation") -> Axes:
@@ -60,22 +63,39 @@ def plot_gradients(history: History, fig: Figure | SubFigure | None = None, *, c
     """‖∂L/∂h_t‖ over time steps and updates as a heat map; beside it the global norm of each update before clipping.
 
     Both share the axis of updates. Clipped updates are marked; clip_norm, where given, draws the limit. Entries that
-    are exactly 0 are grey, steps past the end of shorter sequences blank. Returns the figure.
+    are exactly 0 are grey, steps past the end of shorter sequences blank. Below them stands what else was tracked:
+    every layer where there are several, and of `fit(track="all")` saturated units, the gradient of each tensor, and the
+    size of a step beside it, two panels to a row. A figure that is given wants `gradients_size` inches. Returns the
+    figure.
     Raises ValueError before the first update.
     """
     if not history.grad_norm:
         raise ValueError("no update has been made yet, so there is no gradient to draw")
-    fig = figure(fig)
+    panels = tracked_panels(history.flow)
+    width, height = gradients_size(history)
+    fig = figure(fig, width, height)
     if not len(history.flow):
         _norm_per_update(history, fig.subplots(), clip_norm)
         return fig
-    left, right = fig.subplots(1, 2, sharey=True, width_ratios=[2.2, 1])
+    upper = fig
+    if panels:
+        parts = fig.add_gridspec(2, 1, height_ratios=[HEIGHT, height - HEIGHT])
+        upper, lower = fig.add_subfigure(parts[0]), fig.add_subfigure(parts[1])
+        grid = lower.add_gridspec((len(panels) + 1) // 2, 2)
+        for i, draw in enumerate(panels):
+            draw(lower.add_subplot(grid[i // 2, i % 2]))
+    left, right = upper.subplots(1, 2, sharey=True, width_ratios=[2.2, 1])
     _norm_per_update(history, right, clip_norm)
     _flow_map(history, left)
     if legend := right.get_legend():
         legend.set_in_layout(False)  # its place is beside the colour bar
     right.set_ylabel("")
     return fig
+
+
+def gradients_size(history: History) -> tuple[float, float]:
+    """Width and height in inches that `plot_gradients` gives to its figure."""
+    return WIDTH, HEIGHT + ROW * ((len(tracked_panels(history.flow)) + 1) // 2)
 
 
 def plot_prediction(
