@@ -88,8 +88,7 @@ assert round(factor, 2) == 1.16 and round(factor**20) == 20
 surface = wall.surface()
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 plots.plot_surface(surface.w, surface.b, surface.error.T, left, title="The error")
-thick = surface.norm[:500, :400].reshape(125, 4, 100, 4).max(axis=(1, 3))
-w, b = surface.w[:500].reshape(125, 4).mean(axis=1), surface.b[:400].reshape(100, 4).mean(axis=1)
+w, b, thick = wall.steepest(surface)
 plots.plot_surface(w, b, thick.T, right, title="Its steepness", label=r"$\Vert g\Vert$")
 plt.show()
 steepest, usual = surface.norm.max(), np.median(surface.norm)
@@ -336,4 +335,5 @@ except FloatingPointError as error:
 #
 # **Next.** Clipping in a few lines: [scratchrnn/gradients/clip.py](../scratchrnn/gradients/clip.py); the wall:
 # [scratchrnn/papers/wall.py](../scratchrnn/papers/wall.py); the loop that clips and stops in time:
-# [scratchrnn/training.py](../scratchrnn/training.py). Notebook 06 trains on characters.
+# [scratchrnn/training.py](../scratchrnn/training.py). [Notebook 06](06_characters.py) trains on
+# characters.

@@ -10,13 +10,14 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from . import optimizers
 from .backends import resolve
 from .backends.arrays import to_numpy
+from .encoder_decoder import EncoderDecoder
 from .gradients.record import Details, FlowRecord, FlowRow
 from .history import History
 from .layers.dropout import Dropout
@@ -33,32 +34,27 @@ LAYERS: dict[str, Any] = {layer.__name__: layer for layer in (RNN, Linear, Embed
 class Checkpoint(NamedTuple):
     """What a file holds."""
 
-    model: SequenceModel
+    model: SequenceModel  # or an EncoderDecoder
     history: History | None
     extra: dict[str, Any]
 
 
 def save(
-    model: SequenceModel, path: str | os.PathLike[str], *, history: History | None = None, extra: Any = None
+    model: SequenceModel | EncoderDecoder,
+    path: str | os.PathLike[str],
+    *,
+    history: History | None = None,
+    extra: Any = None,
 ) -> None:
     """Write a model to a file, in one move: an older file there is replaced only by a complete new one.
 
+    model : a SequenceModel, a VanillaRNN or an EncoderDecoder.
     history : lets training go on with `fit(resume=…)` after `scratchrnn.checkpoint.read`.
     extra : a dict of anything JSON can hold, such as a vocabulary; comes back from `read`.
 
     A subclass is saved as the library class it extends. Raises TypeError for layers or extras that no file can hold.
     """
-    kind = VanillaRNN if isinstance(model, VanillaRNN) else SequenceModel
-    unknown = [type(layer).__name__ for layer in model.layers if type(layer).__name__ not in LAYERS]
-    if unknown:
-        raise TypeError(f"a checkpoint cannot hold layers of type {', '.join(unknown)}; it knows {', '.join(LAYERS)}")
-    header: dict[str, Any] = {
-        "format": FORMAT,
-        "model": kind.__name__,
-        "loss": model.loss_name,
-        "layers": [{"type": type(layer).__name__, **dataclasses.asdict(layer)} for layer in model.layers],  # type: ignore[call-overload]
-        "extra": extra or {},
-    }
+    header: dict[str, Any] = {"format": FORMAT, **_describe(model), "extra": extra or {}}
     arrays = {"vector": to_numpy(model.params.vector)}
     if history is not None:
         header["history"], history_arrays = _pack(history)
@@ -72,6 +68,19 @@ def save(
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _describe(model: SequenceModel | EncoderDecoder) -> dict[str, Any]:
+    """What a model is made of, for the header."""
+    if isinstance(model, EncoderDecoder):
+        parts = {"encoder": _describe(model.encoder), "decoder": _describe(model.decoder)}
+        return {"model": "EncoderDecoder", **parts, "length": model.length}
+    unknown = [type(layer).__name__ for layer in model.layers if type(layer).__name__ not in LAYERS]
+    if unknown:
+        raise TypeError(f"a checkpoint cannot hold layers of type {', '.join(unknown)}; it knows {', '.join(LAYERS)}")
+    layers = [{"type": type(layer).__name__, **dataclasses.asdict(layer)} for layer in model.layers]  # type: ignore[call-overload]
+    kind = VanillaRNN if isinstance(model, VanillaRNN) else SequenceModel
+    return {"model": kind.__name__, "loss": model.loss_name, "layers": layers}
 
 
 def load(path: str | os.PathLike[str], *, backend: str | None = None) -> SequenceModel:
@@ -98,16 +107,23 @@ def read(path: str | os.PathLike[str], *, backend: str | None = None) -> Checkpo
 
 def _build(header: dict[str, Any], arrays: dict[str, np.ndarray], backend: str | None) -> Checkpoint:
     vector = arrays["vector"]
-    layers = [LAYERS[spec.pop("type")](**spec) for spec in header["layers"]]
-    options: dict[str, Any] = {"loss": header["loss"], "backend": backend, "dtype": vector.dtype}
-    if header["model"] == "VanillaRNN":
-        rnn, linear = layers
-        model: SequenceModel = VanillaRNN(rnn.input_size, rnn.hidden_size, linear.output_size, init=rnn.init, **options)
-    else:
-        model = SequenceModel(layers, **options)
+    model = _make(header, backend, vector.dtype)
     model.params = model.params.like(resolve(model.backend).asarray(vector))
     history = _unpack(header["history"], arrays, model) if "history" in header else None
     return Checkpoint(model, history, header["extra"])
+
+
+def _make(described: dict[str, Any], backend: str | None, dtype: np.dtype) -> SequenceModel:
+    """A model as `_describe` says, with weights of its own."""
+    if described["model"] == "EncoderDecoder":
+        encoder, decoder = (_make(described[part], backend, dtype) for part in ("encoder", "decoder"))
+        return cast(SequenceModel, EncoderDecoder(encoder, decoder, described["length"]))
+    layers = [LAYERS[spec.pop("type")](**spec) for spec in described["layers"]]
+    options: dict[str, Any] = {"loss": described["loss"], "backend": backend, "dtype": dtype}
+    if described["model"] == "VanillaRNN":
+        rnn, linear = layers
+        return VanillaRNN(rnn.input_size, rnn.hidden_size, linear.output_size, init=rnn.init, **options)
+    return SequenceModel(layers, **options)
 
 
 def _pack(history: History) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -17,6 +17,7 @@ import numpy as np
 from . import passes
 from .backends.arrays import Array, namespace, to_numpy
 from .checks import integer
+from .door import as_array
 from .gradients.flow import Flow, LayerFlow
 from .gradients.saturation import of_cells
 from .model import LossAndGrads, Outputs, SequenceModel
@@ -76,7 +77,7 @@ class EncoderDecoder:
     def loss(self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
         """The loss alone, as `loss_and_grads` computes it."""
         state = self.encoder.forward(x, h0, lengths).h_last
-        return self.decoder.loss(self.shifted(target), target, state, steps)
+        return self.decoder.loss(self._taught(x, target), target, state, steps)
 
     def loss_and_grads(
         self,
@@ -94,7 +95,8 @@ class EncoderDecoder:
         ----------
         x, h0, lengths : what the encoder reads, as `SequenceModel.loss_and_grads`.
         target : integers (N, length): what the decoder is to write, and reads a step later.
-        steps : which steps of the target count, as there.
+        steps : "all", or a boolean mask (length,) or (N, length): which steps of the target count. The decoder reads
+            the others too: they stand for themselves, or are V, a symbol that says nothing.
         rng : source of randomness for layers that have any in training; None is evaluation.
         saturation : also count saturated units, as there.
 
@@ -103,12 +105,11 @@ class EncoderDecoder:
         """
         encoder = self.encoder
         source, states, inside, counted = encoder._check_inputs(x, h0, lengths)
+        shifted = self._taught(x, target)
         batch = Batch(source, states, inside, source, counted, source.shape[1])
         read = _read(encoder, batch, rng)
         first = encoder._unpack_states(read.h_last)
-        written = self.decoder.loss_and_grads(
-            self.shifted(target), target, first, steps, rng=rng, saturation=saturation
-        )
+        written = self.decoder.loss_and_grads(shifted, target, first, steps, rng=rng, saturation=saturation)
         grads = self.params.like(namespace(self.params.vector).empty_like(self.params.vector))
         encoder_grads = encoder.params.like(grads.vector[: encoder.params.vector.size])
         grads.vector[encoder.params.vector.size :] = written.grads.vector
@@ -132,11 +133,20 @@ class EncoderDecoder:
         return LossAndGrads(written.loss, grads, encoder._unpack_states(grads_h0), None, written.h_last, flow)
 
     def shifted(self, target: Any) -> np.ndarray:
-        """What the decoder reads while it is taught to write `target` (N, length): the symbol before each."""
-        target = to_numpy(target)
+        """What the decoder reads while it is taught to write `target` (N, length): the symbol before each.
+
+        Raises ValueError, TypeError or IndexError for what is no such target.
+        """
+        target, V = to_numpy(as_array("target", target)), self.decoder.output_size
         if target.ndim != 2 or target.shape[1] != self.length:
             raise ValueError(f"expected a target of shape (N, {self.length}), got {target.shape}")
-        return np.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=self.decoder.output_size)
+        if target.dtype.kind not in "iu":
+            raise TypeError(f"the target must be integer symbols, got {target.dtype}; pass target.astype(int)")
+        wrong = (target < 0) | (target > V)
+        if wrong.any():
+            n, t = np.argwhere(wrong)[0].tolist()
+            raise IndexError(f"target[{n}, {t}] is {target[n, t]}, outside the symbols 0 … {V - 1} (or {V} for none)")
+        return np.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=V)
 
     def to(self, backend: str | None, dtype: Any = None) -> EncoderDecoder:
         """Move the parameters, as `SequenceModel.to`."""
@@ -176,14 +186,25 @@ class EncoderDecoder:
     def _backend(self) -> Any:
         return self.encoder._backend
 
-    def __repr__(self) -> str:
+    def summary(self) -> str:
+        """The tables that `print(model)` shows, as `SequenceModel.summary`."""
         return f"EncoderDecoder that writes {self.length} symbols\nencoder: {self.encoder}\ndecoder: {self.decoder}"
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
         """What `fit` asks before it begins: x as the encoder takes it, the rest as the decoder does."""
         source, states, inside, _ = self.encoder._check_inputs(x, h0, lengths)
-        batch = self.decoder._check_batch(self.shifted(target), target, None, steps, None)
+        batch = self.decoder._check_batch(self._taught(x, target), target, None, steps, None)
         return batch._replace(x=source, states=states, lengths=inside)
+
+    def _taught(self, x: Any, target: Any) -> np.ndarray:
+        """`shifted`, for the rows of an x that has passed the door."""
+        shifted = self.shifted(target)
+        if len(shifted) != len(x):
+            raise ValueError(f"x has {len(x)} rows, but target has {len(shifted)}")
+        return shifted
 
     def _join(self) -> None:
         parts = {"encoder.": self.encoder.params, "decoder.": self.decoder.params}

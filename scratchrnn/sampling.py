@@ -36,7 +36,7 @@ def sample(
         likeliest character, nothing is drawn.
     top_k : only the k likeliest characters can be drawn, of equally likely ones those of smaller id; None is all.
     mode : "carried" reads the prompt once and carries the state from character to character; "window" is the
-    chapter's way, which starts from a zero state for every character and reads the last `window` characters.
+        chapter's way, which starts from a zero state for every character and reads the last `window` characters.
     window : for mode "window"; None is the length of the prompt, as in the chapter.
     seed : a number, or a generator to draw from. The same seed gives the same text on every backend, up to rounding.
 
@@ -111,6 +111,8 @@ def _check_sample(
         integer("top_k", top_k)
     if mode not in ("carried", "window"):
         raise ValueError(f'mode must be "carried" or "window", got {mode!r}')
+    if mode == "carried" and any(layer.options.get("bidirectional") for layer in model.layers):
+        raise ValueError('this model reads a text from its end too, so it has no state to carry on; use mode="window"')
     if window is not None:
         if mode != "window":
             raise ValueError('window is for mode="window"; a carried state has none')

@@ -51,8 +51,8 @@ TARGETS += [
     ("scratchrnn/gradients/record.py", ["tests/test_tracking.py"]),
     ("scratchrnn/gradients/saturation.py", ["tests/test_observe.py", "tests/test_tracking.py"]),
     ("scratchrnn/gradients/omega.py", ["tests/test_omega.py"]),
-    ("scratchrnn/papers/wall.py", ["tests/test_wall.py"]),
     ("scratchrnn/gradients/products.py", ["tests/test_spectrum.py"]),
+    ("scratchrnn/papers/wall.py", ["tests/test_wall.py"]),
 ]
 
 # Changes that change nothing: (file, change) and why.

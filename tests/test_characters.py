@@ -133,6 +133,19 @@ def test_train_reports_a_held_out_loss(tmp_path: Path, backend: str) -> None:
     assert untouched == set("hasi:")
 
 
+def test_a_deeper_network_with_dropout() -> None:
+    trained = characters.train(
+        hidden_size=12, num_layers=2, dropout=0.3, seq_length=20, epochs=2, backend="numpy", progress=False
+    )
+    recurrent, dropout, _ = trained.model.layers
+    assert (recurrent.options["num_layers"], getattr(recurrent, "dropout", None)) == (2, 0.3)
+    assert dropout == sr.Dropout(0.3, size=12)
+    assert trained.history.loss[1] < trained.history.loss[0]
+    single = characters.network(9, 5, 1, 0.2, loss="cross_entropy", backend="numpy")
+    assert [type(layer).__name__ for layer in single.layers] == ["RNN", "Dropout", "Linear"]
+    assert isinstance(characters.network(9, 5, 1, 0.0, loss="cross_entropy", backend="numpy"), sr.VanillaRNN)
+
+
 def test_same_seed_same_weights(tmp_path: Path, backend: str) -> None:
     file = write(tmp_path, "the quick brown fox jumps over the lazy dog; " * 30)
     runs = [

@@ -338,3 +338,13 @@ def test_wrong_arguments_leave_the_model_alone() -> None:
     with pytest.raises(ValueError, match="features"):
         sr.check_gradients(model, **{**batch, "x": batch["x"][..., :2]})
     assert difference(model.params.vector, before) == 0
+
+
+def test_an_encoder_decoder_is_checked_half_by_half() -> None:
+    encoder = sr.SequenceModel([sr.RNN(3, 5), sr.Linear(5, 2)], backend="numpy")
+    decoder = sr.SequenceModel(
+        [sr.Embedding(5, 6), sr.RNN(6, 5), sr.Linear(5, 4)], loss="cross_entropy", backend="numpy"
+    )
+    model = sr.EncoderDecoder(encoder, decoder, 7)
+    with pytest.raises(TypeError, match="check model.encoder and model.decoder"):
+        sr.check_gradients(model, np.zeros((2, 5, 3)), np.zeros((2, 7), int))

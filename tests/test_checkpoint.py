@@ -80,6 +80,24 @@ def test_training_goes_on_from_a_file_as_if_it_had_never_stopped(optimizer: Any,
     assert (here.flow.norms == there.flow.norms).all() and here.flow.updates == there.flow.updates
 
 
+def test_an_encoder_decoder_comes_back_and_goes_on(tmp_path: Path) -> None:
+    encoder = sr.SequenceModel([sr.Embedding(5, 3), sr.RNN(3, 6, num_layers=2)], backend="numpy", dtype="float32")
+    layers: list[Any] = [sr.RNN(4, 6, num_layers=2), sr.Linear(6, 3)]
+    decoder = sr.SequenceModel(layers, loss="cross_entropy", backend="numpy", dtype="float32", seed=1)
+    model: Any = sr.EncoderDecoder(encoder, decoder, 4)
+    rng = np.random.default_rng(0)
+    x, target = rng.integers(5, size=(9, 7)), rng.integers(3, size=(9, 4))
+    history = sr.fit(model, x, target, epochs=2, progress=False)
+    sr.save(model, tmp_path / "run.npz", history=history)
+    again, kept, _ = checkpoint.read(tmp_path / "run.npz", backend="numpy")
+    assert isinstance(again, sr.EncoderDecoder) and repr(again) == repr(model) and again.dtype == np.float32
+    assert (again.write(x) == model.write(x)).all() and again.loss(x, target) == model.loss(x, target)
+    for either, run in ((model, history), (again, kept)):
+        sr.fit(either, x, target, epochs=2, resume=run, progress=False)
+    assert (again.params.vector == model.params.vector).all()
+    assert np.shares_memory(again.decoder.params.vector, again.params.vector)
+
+
 def test_a_subclass_is_saved_as_what_it_extends(tmp_path: Path) -> None:
     class Mine(sr.VanillaRNN):
         """A user's own."""

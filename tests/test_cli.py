@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from scratchrnn import cli
 from scratchrnn.checkpoint import read
 from scratchrnn.commands import flow, tasks
 from scratchrnn.tasks.task import Task, Trained
+from scratchrnn.text import Vocabulary
 
 COMMANDS = [
     [],
@@ -78,6 +80,19 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "200 characters of 31 kinds; knowing nothing costs ln 31 = 3.434" in done.stdout
     assert "it writes on from" in done.stdout
     return out
+
+
+def test_train_text_tells_the_held_out_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "poem.txt"
+    file.write_text("床前明月光，疑是地上霜。" * 60, encoding="utf-8")
+    arguments = ["--file", str(file), "--hidden-size", "8", "--epochs", "2", "--backend", "numpy", "--quiet"]
+    assert cli.main(["train", "text", *arguments, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    found = re.search(r"held-out loss +([\d.]+) bits per character \(([\d.]+) nats\), over 72\n", said)
+    assert found is not None
+    bits, nats = map(float, found.groups())
+    assert bits == pytest.approx(nats / np.log(2), abs=2e-3) and 0 < nats < 5
+    assert "648 characters of 12 kinds" in said
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -400,16 +415,27 @@ def test_train_a_task(tmp_path: Path) -> None:
     assert_pictures(out, "loss.png", "gradients.png")
     model, history, extra = read(out / "model.npz", backend="numpy")
     assert history is not None and history.epochs == 3 and model.dtype == np.float32
-    assert extra == {"task": "tunes"}
-    for part in ("3 epochs, 3 updates", "tunes exact, of 8", "bar for the median over seeds: = 8", "茉莉花, from G4:2"):
+    assert extra["task"] == "tunes" and len(extra["notes"]) == model.output_size - 1
+    for part in ("3 epochs, 3 updates", "tunes exact, of 8", "bar over seeds: = 8", "茉莉花, from G4:2"):
         assert part in done.stdout
 
 
-def test_train_a_task_with_two_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_an_encoder_decoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "dates", "--epochs", "1", "--backend", "numpy", "--out", str(tmp_path)]) == 0
     assert "validation part, exact" in capsys.readouterr().out
-    encoder, decoder = (sr.load(tmp_path / f"{name}.npz", backend="numpy") for name in ("encoder", "decoder"))
-    assert sr.EncoderDecoder(encoder, decoder, 10).write(np.array([[1, 2, 3]])).shape == (1, 10)
+    model, history, extra = read(tmp_path / "model.npz", backend="numpy")
+    assert isinstance(model, sr.EncoderDecoder) and history is not None and history.epochs == 1
+    source, iso = (Vocabulary.from_list(extra[name]) for name in ("source", "iso"))
+    (written,) = model.write(source.encode("17.11.87")[None])
+    assert len(iso.decode(written)) == 10
+    assert cli.main(["check", "--model", str(tmp_path / "model.npz")]) == 1
+    assert "holds an EncoderDecoder; check takes a SequenceModel" in capsys.readouterr().err
+
+
+def test_check_of_a_saved_model_of_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sr.save(sr.SequenceModel([sr.Embedding(5, 3), sr.RNN(3, 4), sr.Linear(4, 2)]), tmp_path / "model.npz")
+    assert cli.main(["check", "--model", str(tmp_path / "model.npz"), "--backend", "numpy"]) == 0
+    assert "PASS" in capsys.readouterr().out
 
 
 def test_a_text_task_can_be_sampled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,7 +205,7 @@ def test_one_vector_holds_all_parameters() -> None:
     model.to("numpy", "float32").params["decoder.1.b_y"] = [1, 2, 3]
     assert model.dtype == np.float32 and model.backend == "numpy"
     assert model.decoder.params["1.b_y"].tolist() == [1, 2, 3]
-    assert "writes 5 symbols" in repr(model) and "W_hy" in repr(model)
+    assert "writes 5 symbols" in repr(model) == model.summary() and "W_hy" in repr(model)
 
 
 @pytest.mark.parametrize(
@@ -230,8 +230,44 @@ def test_a_target_of_another_length_is_refused() -> None:
         build().loss_and_grads(X, TARGET[:, :4])
     with pytest.raises(ValueError, match=r"expected a target of shape"):
         sr.fit(build(), X, TARGET[:, :4], epochs=1)  # type: ignore[arg-type]
-    with pytest.raises(IndexError, match="outside the classes"):
-        build().loss(X, TARGET + 1)
+
+
+def test_a_target_that_is_none_is_refused() -> None:
+    """The message speaks of the target, not of what the decoder makes of it."""
+    for target, error, message in [
+        (TARGET.astype(float), TypeError, r"must be integer symbols, got float64; pass target.astype\(int\)"),
+        (TARGET + 2, IndexError, r"target\[0, 1\] is 4, outside the symbols 0 … 2"),
+        (TARGET - 1, IndexError, r"target\[0, 0\] is -1, outside the symbols 0 … 2"),
+        (TARGET + 1, IndexError, r"target\[1, 0\] is 3, outside the classes 0 … 2"),
+        (TARGET[:1], ValueError, "x has 2 rows, but target has 1"),
+    ]:
+        for call in (build().loss, build().loss_and_grads, build()._check_batch):
+            arguments = (None, "all", None) if call.__name__ == "_check_batch" else ()
+            with pytest.raises(error, match=message):
+                call(X, target, *arguments)
+
+
+def test_what_does_not_count_may_be_no_symbol() -> None:
+    """Sequences of unequal length: after its end a row may hold V, or anything else that is a symbol."""
+    steps, target = np.arange(LENGTH) < np.array([[LENGTH], [3]]), TARGET.copy()
+    results = []
+    for padding in (V, 0, 2):
+        target[1, 3:] = padding
+        results.append(build().loss_and_grads(X, target, steps=steps))
+    for r in results[1:]:
+        assert r.loss == results[0].loss
+        np.testing.assert_array_equal(r.grads.vector, results[0].grads.vector)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=["one", "stack"])
+def test_float32_is_float64_rounded(backend: str, options: dict[str, Any]) -> None:
+    model = build(backend, **options)
+    expected = model.loss_and_grads(X, TARGET, lengths=LENGTHS)
+    r = model.to(backend, "float32").loss_and_grads(X, TARGET, lengths=LENGTHS)
+    assert r.grads.vector.dtype == r.grads_h0[0].dtype == np.float32
+    assert r.loss == pytest.approx(expected.loss, rel=1e-5)
+    for name, grad in expected.grads.items():
+        assert np.linalg.norm(r.grads[name] - grad) <= 1e-5 * np.linalg.norm(grad), name
 
 
 def test_training_that_blows_up_says_where() -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = build.paths()
 PUBLIC = re.compile(r"scratchrnn|scratchrnn\.(plots(\.style)?|text|tasks(\.\w+)?|papers(\.\w+)?)")
 CHAPTER = "**Question from the chapter.**"
-ASKED = {"01": 1, "04": 1}  # how many of the chapter's four closing questions a notebook asks
+ASKED = {"01": 1, "04": 1, "06": 1, "07": 1}  # how many of the chapter's four closing questions a notebook asks
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

@@ -210,22 +210,6 @@ def test_surface_shows_its_peak_and_paths() -> None:
         plots.plot_surface(w**2, b, norm)
 
 
-def test_bifurcation() -> None:
-    b = np.linspace(-3, -2, 5)
-    branches = np.array([[0, 1, 2.0]] * 5)
-    branches[0, 1:] = np.nan
-    stable = np.array([[True, False, True]] * 5)
-    ax = plots.plot_bifurcation(b, branches, bare(), stable=stable, folds=[-2.6, -2.4])
-    drawn = [y_of(line) for line in ax.lines[:6]]
-    np.testing.assert_array_equal(drawn[0], np.zeros(5))
-    np.testing.assert_array_equal(drawn[3], [np.nan, 1, 1, 1, 1])  # repels: dashed
-    assert np.isnan(drawn[1]).all() and np.isnan(drawn[2]).all()
-    legend = ax.get_legend()
-    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["attracts", "repels", "fold"]
-    with pytest.raises(ValueError, match="5 values of b need as many rows"):
-        plots.plot_bifurcation(b, branches[:3])
-
-
 def test_remedies_are_named_at_their_ends() -> None:
     curves = {"none": 0.5 ** np.arange(9), "orthogonal": np.ones(9), "dead": np.zeros(3), "short": np.array([1.0, 0.0])}
     figure = plots.new_figure()
@@ -236,6 +220,8 @@ def test_remedies_are_named_at_their_ends() -> None:
     assert sorted(text.get_text() for text in ax.texts) == ["none", "orthogonal", "short"]
     assert "exactly 0, not drawn: 4" in x_label(ax)
     assert ink(figure) > 0.01
+    some = plots.plot_remedies({"short": [1.0]}, bare(), among=list(curves)).lines[0]
+    assert (some.get_color(), some.get_linestyle()) == (ax.lines[3].get_color(), ax.lines[3].get_linestyle())
     with pytest.raises(ValueError, match="no curves"):
         plots.plot_remedies({})
 
@@ -337,12 +323,11 @@ def test_without_axes_pyplot_gets_a_figure_to_show(pyplot: Any) -> None:
         lambda: plots.plot_lyapunov([0.1]),
         lambda: plots.plot_chaos([1.0], [0.1]),
         lambda: plots.plot_surface([0, 1], [0, 1], np.ones((2, 2))),
-        lambda: plots.plot_bifurcation([0, 1], [0, 1]),
         lambda: plots.plot_remedies({"a": [1.0]}),
     ]
     for draw in draws:
         assert draw() is pyplot.gca()
-    assert len(pyplot.get_fignums()) == 9 and dict(mpl.rcParams) == settings
+    assert len(pyplot.get_fignums()) == 8 and dict(mpl.rcParams) == settings
 
 
 @pytest.fixture(scope="module")

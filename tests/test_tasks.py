@@ -156,7 +156,7 @@ def test_surnames() -> None:
 
 def test_naive_bayes_on_pairs_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surnames, "LOCALES", {"a": "", "b": ""})
-    learn = surnames.Part(np.array([[0, 1, 0], [1, 0, 0]]), np.array([0, 1]), np.array([3, 2]))
+    learn = task.Part(np.array([[0, 1, 0], [1, 0, 0]]), np.array([0, 1]), np.array([3, 2]))
     assert surnames.letter_pairs(learn, learn, 2) == 1.0
     # 1 → 1 was in neither; the ends ⟨0 and 1⟩ were, one in each: two names that none is likelier to have.
     counts = {  # (before, after), 2 being the end: one more than seen in each language, of 9 pairs
@@ -169,7 +169,7 @@ def test_naive_bayes_on_pairs_of_letters(monkeypatch: pytest.MonkeyPatch) -> Non
         sum(np.log(counts[k].get(pair, 1) / (9 + len(counts[k]))) for pair in zip(ends, ends[1:], strict=False))
         for k in (0, 1)
     ]
-    guess = surnames.Part(np.array([name]), np.array([int(np.argmax(log_p))]), np.array([4]))
+    guess = task.Part(np.array([name]), np.array([int(np.argmax(log_p))]), np.array([4]))
     assert surnames.letter_pairs(learn, guess, 2) == 1.0
 
 
@@ -388,6 +388,17 @@ def test_split() -> None:
     assert all((a == b).all() for a, b in zip(parts, task.split(20, 3, 4), strict=True))
 
 
+def test_parts_of_unequal_length() -> None:
+    x, lengths = task.padded([np.ones((2, 3), np.float32), np.full((1, 3), 2, np.float32)])
+    assert x.dtype == np.float32 and lengths.tolist() == [2, 1]
+    assert x.tolist() == [[[1, 1, 1], [1, 1, 1]], [[2, 2, 2], [0, 0, 0]]]
+    model = sr.SequenceModel([sr.RNN(3, 8), sr.Linear(8, 4)], loss="cross_entropy", backend="numpy")
+    told = [int(model(row[None, :n])[0, -1].argmax()) for row, n in zip(x, lengths, strict=True)]
+    assert told[0] != told[1] == int(model(x[1:, :1])[0, 0].argmax())
+    assert task.accuracy(model, task.Part(x, np.array(told), lengths)) == 1.0
+    assert task.accuracy(model, task.Part(x, np.array([told[0], 3 - told[1]]), lengths)) == 0.5
+
+
 def test_noise_is_fresh_and_of_the_seed() -> None:
     x, target, rows = np.zeros((50, 8, 8)), np.arange(50), np.arange(10, 40)
     first, second, same = task.Noisy(x, target, 0.5, 1), task.Noisy(x, target, 0.5, 2), task.Noisy(x, target, 0.5, 1)
@@ -408,6 +419,8 @@ def test_bars() -> None:
         *("= 8", "≥ 0.97", "0.555 … 0.595", "≤ 0.01")
     ]
     assert TASKS["sunspots"].reached(18.9) and not TASKS["sunspots"].reached(18.91)
+    assert TASKS["digits"].reached(0.98, 0.9, 0.97) and not TASKS["digits"].reached(0.98, 0.9, 0.96)
+    assert TASKS["tunes"].reached(8, 8, 8) and not TASKS["tunes"].reached(8, 7, 8)  # of these every one
     assert TASKS["tunes-blank"].epochs == 1000
 
 
@@ -445,6 +458,8 @@ def test_one_seed_reaches_the_bar(name: str) -> None:
     trained = TASKS[name].train(seed=3, progress=False)
     print(f"{name}: {trained.score:.4g} {dict(trained.beside)}")
     assert TASKS[name].reached(trained.score)
+    if name == "chapter":  # the text after the first window, from the window alone, whatever is drawn
+        assert [chapter.recited(trained.models["model"], seed=seed) for seed in range(5)] == [1.0] * 5
 
 
 @theirs

@@ -422,6 +422,15 @@ def test_sample_errors(arguments: dict[str, Any], error: type[Exception], messag
         sample(make_model(), **given)
 
 
+def test_a_model_of_both_directions_writes_on_from_windows_alone() -> None:
+    V = len(LETTERS)
+    model = sr.SequenceModel([sr.RNN(V, 8, bidirectional=True), sr.Linear(16, V)], backend="numpy")
+    with pytest.raises(ValueError, match='no state to carry on; use mode="window"'):
+        sample(model, LETTERS, "cab", 3)
+    written = sample(model, LETTERS, "cab", 3, mode="window", temperature=0)
+    assert written[3] == LETTERS.decode(model.predict(LETTERS.encode("cab")[None]).argmax(axis=1))
+
+
 def test_sample_from_a_model_that_is_not_finite() -> None:
     model = make_model()
     model.params["b_y"] = np.full(len(LETTERS), np.nan)

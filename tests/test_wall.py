@@ -78,3 +78,11 @@ def test_the_published_figures() -> None:
     assert found[-1].note == "exact: rate · limit; without clipping 1.68"
     assert [result.published for result in found] == [3320, 4.94, -2.575, 0.078, 0.2]
     assert max(result.tolerance / abs(result.published) for result in found) <= 0.0100001
+
+
+def test_the_steepest_of_each_square() -> None:
+    surface = wall.surface(wall.W[:11], wall.B[:7])
+    w, b, norm = wall.steepest(surface, 3)
+    assert norm.shape == (3, 2) == (len(w), len(b))
+    assert norm[1, 0] == surface.norm[3:6, :3].max() and norm[2, 1] == surface.norm[6:9, 3:6].max()
+    np.testing.assert_allclose((w, b[:1].repeat(3)), (wall.W[1:9:3], [wall.B[1]] * 3))

@@ -66,7 +66,11 @@ def run(arguments: Namespace) -> int:
                 f"--{given[0].replace('_', '-')} is for a new network, and --model names a saved one"
             )
         checkpoint = read(arguments.model, backend=arguments.backend)
-        model, tokens = checkpoint.model.to(None, arguments.dtype), "vocabulary" in checkpoint.extra
+        if not isinstance(checkpoint.model, SequenceModel):
+            kind = type(checkpoint.model).__name__
+            raise ValueError(f"{arguments.model} holds an {kind}; check takes a SequenceModel or a VanillaRNN")
+        model = checkpoint.model.to(None, arguments.dtype)
+        tokens = "vocabulary" in checkpoint.extra or not model.layers[0].takes_vectors
     x, target = _batch(model, arguments, tokens)
     report = check_gradients(
         model, x, target, steps=arguments.steps, tolerance=arguments.tolerance, seed=arguments.seed

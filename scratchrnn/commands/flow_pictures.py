@@ -72,14 +72,15 @@ def remedies(outcomes: Mapping[str, Sequence[Outcome]]) -> Picture:
     """The gradient against the lag before training, where networks differ; the loss over epochs; the gradient after."""
     figure = plots.new_figure(8, 9)
     first, loss, last = figure.subplots(3, 1)
+    names = tuple(outcomes)
     first_runs = {name: runs[0] for name, runs in outcomes.items()}
     starts = {name: run.at_first for name, run in first_runs.items() if not name.startswith(ONE_START)}
-    plots.plot_remedies(starts, first, title="The gradient before training (clipping and Ω: as none)")
+    plots.plot_remedies(starts, first, title="The gradient before training (clipping and Ω: as none)", among=names)
     losses = {name: run.history.loss for name, run in first_runs.items() if run.history.loss}
     look: dict[str, Any] = {"xlabel": "epoch", "ylabel": "cross-entropy (nats)", "start": 1}
-    plots.plot_remedies(losses, loss, title="The loss", **look)
+    plots.plot_remedies(losses, loss, title="The loss", among=names, **look)
     ends = {name: run.at_last for name, run in first_runs.items()}
-    plots.plot_remedies(ends, last, title="The gradient after training")
+    plots.plot_remedies(ends, last, title="The gradient after training", among=names)
     return Picture(
         figure,
         "Remedies",

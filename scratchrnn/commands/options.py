@@ -56,6 +56,11 @@ def not_negative(text: str) -> float:
     return _number(text, float, "a number of at least 0", lambda value: 0 <= value < math.inf)
 
 
+def probability(text: str) -> float:
+    """A number from 0 to below 1."""
+    return _number(text, float, "a number from 0 to below 1", lambda value: 0 <= value < 1)
+
+
 def seed(text: str) -> int:
     """An integer of at least 0."""
     return _number(text, int, "an integer of at least 0", lambda value: value >= 0)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..papers import adding, bifurcation, decay, temporal_order, wall
+from ..papers import adding, bifurcation, decay, lyapunov, temporal_order, wall
 from ..papers.result import Result, table
 from . import options, output
 
@@ -26,6 +26,7 @@ PAPERS = {
     "decay": Paper(decay.measure, decay.results, decay.draw),
     "wall": Paper(wall.measure, wall.results, wall.draw),
     "bifurcation": Paper(bifurcation.measure, bifurcation.results, bifurcation.draw),
+    "lyapunov": Paper(lyapunov.measure, lyapunov.results, lyapunov.draw),
     "adding": Paper(adding.measure, adding.results),
     "temporal-order": Paper(temporal_order.measure, temporal_order.results, temporal_order.draw, seeds=True),
 }

@@ -15,8 +15,8 @@ from . import options
 
 EPILOG = """\
 Each task is trained anew for every seed and measured on its test part after the last update. The table has the median
-of the scores, the least and the greatest, the bar for the median, and the seconds that one run takes. Below it stand
-the scores to read them by. The exit code is 1 where a median misses its bar.
+of the scores, the least and the greatest, the bar for the median (one with "=" is for every seed), and the seconds that
+one run takes. Below it stand the scores to read them by. The exit code is 1 where a bar is missed.
 
 examples:
   scratchrnn tasks
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
                 raise KeyboardInterrupt
         scores = [trained.score for trained in runs]
         median = float(np.median(scores))
-        reached = task.reached(median)
+        reached = task.reached(*scores)
         missed += not reached
         spread = f"{min(scores):.4g} … {max(scores):.4g}"
         mark = "" if reached else "  missed"

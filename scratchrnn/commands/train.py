@@ -30,7 +30,7 @@ The learning rate falls to a twentieth over the epochs.
 
 examples:
   scratchrnn train text --file book.txt
-  scratchrnn train text --file book.txt --hidden-size 256 --epochs 20 --seconds 600
+  scratchrnn train text --file book.txt --hidden-size 384 --layers 2 --dropout 0.25 --learning-rate 0.002 --seconds 600
   scratchrnn sample --prompt "Once upon a time"
 """
 TASK_EPILOG = """\
@@ -64,6 +64,9 @@ def add(commands: Any) -> None:
     options.add_out(text, "text-output")
     options.add_quiet(text)
     text.add_argument("--seq-length", type=options.count, default=50, metavar="T", help="characters in a window")
+    text.add_argument("--layers", type=options.count, default=1, metavar="L", help="recurrent layers, one on another")
+    help = "share of states that are not seen from above in training"
+    text.add_argument("--dropout", type=options.probability, default=0.0, metavar="P", help=help)
     text.add_argument("--seconds", type=options.positive, metavar="X", help="end training after so long")
     enough = " (default: about 3,000 updates, at most 20 passes, or 200 where nothing is held out)"
     options.add_training(text, hidden=128, epochs=None, clip=5.0, epochs_help=enough)
@@ -97,7 +100,8 @@ def run_sine(arguments: Namespace) -> int:
 
 def run_text(arguments: Namespace) -> int:
     """Train on a text; write the model and two pictures, print a sample."""
-    given = {"file": arguments.file, "seq_length": arguments.seq_length, "seconds": arguments.seconds}
+    given = {name: getattr(arguments, name) for name in ("file", "seq_length", "seconds", "dropout")}
+    given["num_layers"] = arguments.layers
     result, rows = _train(
         characters.train, arguments, "cross-entropy (nats per character)", options.training(arguments) | given
     )
@@ -108,8 +112,8 @@ def run_text(arguments: Namespace) -> int:
         if history.loss:
             rows.append(("training loss", f"{history.loss[-1]:.3f} nats per character in the last epoch"))
         if result.held_out_loss is not None:
-            size = len(result.data.held_out)
-            rows.append(("held-out loss", f"{result.held_out_loss:.3f} nats per character, over {size:,}"))
+            loss = f"{result.held_out_bits:.3f} bits per character ({result.held_out_loss:.3f} nats)"
+            rows.append(("held-out loss", f"{loss}, over {len(result.data.held_out):,}"))
         output.print_table(rows)
         files = output.history_pictures(
             history, out, loss="cross-entropy (nats per character)", clip_norm=arguments.clip_norm
@@ -128,7 +132,7 @@ def run_task(arguments: Namespace) -> int:
     names = ("epochs", "seed", "backend", "dtype")
     settings = {name: getattr(arguments, name) for name in names} | {"progress": not arguments.quiet}
     result, rows = _train(task.train, arguments, "loss", settings)
-    rows.append((task.metric, f"{result.score:.4g} (bar for the median over seeds: {bar(task)})"))
+    rows.append((task.metric, f"{result.score:.4g} (bar over seeds: {bar(task)})"))
     rows += [(what, f"{value:.4g}") for what, value in result.beside.items()]
     output.print_table(rows)
     if result.examples:

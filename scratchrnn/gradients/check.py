@@ -22,6 +22,7 @@ import numpy as np
 
 from ..backends.arrays import Array, to_numpy
 from ..checks import above_zero
+from ..model import SequenceModel
 from .references import SAFETY, Checker
 from .report import Comparison, Entry, GradientCheckError, GradientReport, TensorReport
 from .saturation import SATURATED
@@ -63,7 +64,8 @@ def check_gradients(
     raise_exception : raise GradientCheckError, which carries the report, unless every tensor passes.
 
     Returns a report that is true when every tensor passes. A tensor passes when no method says FAIL and at least one
-    says PASS; INCONCLUSIVE is said where a difference cannot be told from a method's noise.
+    says PASS; INCONCLUSIVE is said where a difference cannot be told from a method's noise. Raises TypeError for an
+    `EncoderDecoder`, whose two halves are models that can be checked each by itself.
 
     >>> from scratchrnn import VanillaRNN
     >>> rng = np.random.default_rng(0)
@@ -74,6 +76,11 @@ def check_gradients(
     """
     from tqdm import tqdm
 
+    if not isinstance(model, SequenceModel):
+        raise TypeError(
+            f"check_gradients checks a SequenceModel or a VanillaRNN, got {type(model).__name__}; of an EncoderDecoder "
+            "check model.encoder and model.decoder"
+        )
     rng = np.random.default_rng(seed)
     checker = Checker(model, x, target, h0, steps, lengths, rng)
     tolerances = dict(TOLERANCES[model.dtype])

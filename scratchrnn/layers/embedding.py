@@ -55,8 +55,8 @@ class Embedding:
     """y_t = E[x_t], for integer tokens x_t in 0 … V − 1. Parameter: E (V, F). (N, T) → (N, T, F).
 
     The first layer of a model, `Embedding(number of tokens, number of features)`. init names the rule for E, as `RNN`
-    explains; the default is N(0, 1), PyTorch's. A rule that goes by the number of inputs would take V inputs for active
-    where one is.
+    explains; the default is N(0, 1), PyTorch's. Rules that go by a shape ("xavier", "he") do not know that
+    of V inputs one alone is active.
 
     >>> from scratchrnn import RNN, Embedding, Linear, SequenceModel
     >>> model = SequenceModel([Embedding(30, 8), RNN(8, 16), Linear(16, 30)], loss="cross_entropy", backend="numpy")

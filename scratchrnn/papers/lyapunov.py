@@ -13,6 +13,7 @@ ours come from a plain loop written independently of this package.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +99,21 @@ def results(measured: Exponents) -> list[Result]:
         note = f"spread {exponents.std(ddof=1):.3f}"
         found.append(Result("onset of chaos", setting, CHAOS[g], float(exponents.mean()), 0.03, note))
     return found
+
+
+def draw(measured: Exponents, out: Path) -> dict[str, str]:
+    """lyapunov.png."""
+    from ..plots import new_figure, plot_chaos, plot_lyapunov
+
+    figure = new_figure(9, 4)
+    left, right = figure.subplots(1, 2)
+    plot_lyapunov(measured.gaussian, left, exact=newman(len(measured.gaussian)), exact_name="exact (Newman)")
+    left.set_title("Products of Gaussian matrices", loc="left", fontsize="large")
+    gains = list(measured.chaos)
+    known = [CHAOS[g] for g in gains]
+    plot_chaos(gains, [measured.chaos[g] for g in gains], right, known=known, known_name="a plain loop")
+    figure.savefig(out / "lyapunov.png")
+    return {"lyapunov.png": "Lyapunov exponents: of Gaussian products beside Newman's, of random networks against g"}
 
 
 def run(quick: bool, progress: bool) -> list[Result]:

@@ -123,6 +123,14 @@ def results(wall: Wall) -> list[Result]:
     ]
 
 
+def steepest(surface: Surface, size: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """w, b and the largest norm of each size × size points, since the wall is one point wide."""
+    I, J = len(surface.w) // size, len(surface.b) // size
+    w, b, norm = surface.w[: I * size], surface.b[: J * size], surface.norm[: I * size, : J * size]
+    w, b = w.reshape(I, size).mean(axis=1), b.reshape(J, size).mean(axis=1)
+    return w, b, norm.reshape(I, size, J, size).max(axis=(1, 3))
+
+
 def run(quick: bool, progress: bool) -> list[Result]:
     """Measure and compare."""
     return results(measure(quick, progress))

@@ -22,7 +22,6 @@ from .spectra import plot_eigenvalues as plot_eigenvalues
 from .spectra import plot_lyapunov as plot_lyapunov
 from .spectra import plot_spectrum as plot_spectrum
 from .style import new_figure as new_figure
-from .surface import plot_bifurcation as plot_bifurcation
 from .surface import plot_surface as plot_surface
 from .training import gradients_size as gradients_size
 from .training import plot_gradients as plot_gradients

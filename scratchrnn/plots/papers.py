@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure, SubFigure
 
 from .style import (
@@ -18,7 +17,6 @@ from .style import (
     VERMILLION,
     around_one,
     axes,
-    decades,
     figure,
     integers,
     label_ends,
@@ -27,6 +25,7 @@ from .style import (
     positive,
     style,
 )
+from .surface import plot_surface
 
 if TYPE_CHECKING:
     from ..papers.bifurcation import Sweep
@@ -62,40 +61,25 @@ def plot_growth(curves: Mapping[float, np.ndarray], ax: Axes | None = None) -> A
 
 
 def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
-    """The error over w and b with two ways down, one of them clipped; beside it the norm of the gradient.
+    """The error around two ways down, one of them clipped; beside it the norm of the gradient over the whole grid.
 
     Returns the figure.
     """
+    from ..papers.wall import steepest
+
     fig = figure(fig)
     left, right = fig.subplots(1, 2)
-    w, b, error, _ = wall.surface
-    style(left, "Error, and two ways down", "$w$", "$b$", grid=False)
-    image = left.pcolormesh(w, b, error.T, cmap="Greys", shading="nearest", rasterized=True)
-    fig.colorbar(image, ax=left, label=r"$E = (\sigma(x_T) - 0.7)^2$")
-    left.plot(*wall.clipped.T, color=BLUE, linewidth=0.9, marker=".", markersize=4, label="clipped")
-    left.plot(*wall.plain.T, "--", color=VERMILLION, linewidth=1.8, label="not clipped")
-    left.plot(*wall.plain[0], "o", color="black", markersize=6, label="start")
-    left.legend(loc="lower left", framealpha=0.9)
-    around = np.array([wall.clipped.min(axis=0) - 0.25, wall.clipped.max(axis=0) + 0.25]).T
-    left.set(xlim=around[0], ylim=around[1])
-    _steepness(wall, fig, right)
-    return fig
-
-
-def _steepness(wall: Wall, fig: Figure | SubFigure, ax: Axes) -> None:
-    """The norm of the gradient over the whole grid: the largest of 4 × 4 points, for the wall is one point wide."""
-    w, b, _, norm = wall.surface
-    I, J = len(w) // 4, len(b) // 4
-    values, _ = positive(norm[: 4 * I, : 4 * J].reshape(I, 4, J, 4).max(axis=(1, 3)))
-    style(ax, "Its gradient: a wall", "$w$", "$b$", grid=False)
-    low, high = float(np.nanquantile(values, 0.005)), float(np.nanmax(values))
-    scale, at_w, at_b = LogNorm(low, high), w[: 4 * I].reshape(I, 4).mean(axis=1), b[: 4 * J].reshape(J, 4).mean(axis=1)
-    image = ax.pcolormesh(at_w, at_b, values.T, cmap="viridis", norm=scale, shading="nearest", rasterized=True)
-    bar = fig.colorbar(image, ax=ax, label=r"$\Vert\nabla E\Vert$, largest of 4 × 4 points", extend="min")
-    decades(bar.ax.yaxis, np.log10(high / low), numticks=8)
-    ax.set(xlim=(w[0], w[-1]), ylim=(b[0], b[-1]))
+    w, b, error, norm = wall.surface
+    around = np.array([wall.clipped.min(axis=0) - 0.25, wall.clipped.max(axis=0) + 0.25]).T  # (w, b) × (from, to)
+    near_w, near_b = ((values >= low) & (values <= high) for values, (low, high) in zip((w, b), around, strict=True))
+    ways = {"not clipped": wall.plain, "clipped": wall.clipped}
+    title, label = "The error, and two ways down", r"$E = (\sigma(x_T) - 0.7)^2$"
+    plot_surface(w[near_w], b[near_b], error[np.ix_(near_w, near_b)].T, left, title=title, label=label, paths=ways)
+    at_w, at_b, thick = steepest(wall.surface)
+    label = r"$\Vert\nabla E\Vert$, largest of 4 × 4 points"
+    plot_surface(at_w, at_b, thick.T, right, title="Its gradient: a wall", label=label)
     i, j = np.unravel_index(norm.argmax(), norm.shape)
-    ax.annotate(
+    right.annotate(
         f"{norm[i, j]:,.0f}",
         (w[i], b[j]),
         xytext=(-40, -24),
@@ -104,6 +88,7 @@ def _steepness(wall: Wall, fig: Figure | SubFigure, ax: Axes) -> None:
         ha="right",
         arrowprops={"arrowstyle": "-", "color": "white"},
     )
+    return fig
 
 
 def plot_bifurcation(swept: Sweep, ax: Axes | None = None) -> Axes:

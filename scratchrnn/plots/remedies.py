@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,13 @@ def plot_remedies(
     xlabel: str = LAG,
     ylabel: str = r"$N\,\Vert\partial L/\partial h_t\Vert$  (per sample)",
     start: int = 0,
+    among: Sequence[str] = (),
 ) -> Axes:
     """One curve of norms for each remedy, on a log scale, with its name at its end.
 
     curves maps a name to norms per lag, from lag 0; per update with xlabel="update" and start=1. What is exactly 0 is
-    left out, with a note. Returns the axes.
+    left out, with a note. among: all names, in one order for several pictures that show some of them each, so that a
+    remedy looks the same in all. Returns the axes.
     """
     if not curves:
         raise ValueError("no curves to draw")
@@ -34,7 +36,9 @@ def plot_remedies(
     style(ax, title, xlabel, ylabel)
     integers(ax.xaxis)
     ends, zeros, longest = [], 0, 0
-    for i, (name, curve) in enumerate(curves.items()):
+    order = list(among or curves)
+    for name, curve in curves.items():
+        i = order.index(name)
         values, some = positive(np.ravel(to_numpy(curve)))
         colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
         x = start + np.arange(len(values))

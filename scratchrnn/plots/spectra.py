@@ -88,7 +88,7 @@ def plot_eigenvalues(W_hh: Any, ax: Axes | None = None) -> Axes:
         ax.plot(values[some].real, values[some].imag, form, color=colour, markersize=4, alpha=0.8, linestyle="")
     ax.set_aspect("equal", adjustable="datalim")
     radius, norm = np.abs(values).max(), np.linalg.norm(W_hh, 2)
-    beyond = f", {outside.sum()} of {len(values)} outside the circle" if outside.any() else ""
+    beyond = f"\n{outside.sum()} of {len(values)} outside the circle" if outside.any() else ""
     note(ax, rf"$\rho$ = {radius:.3g}, $\Vert W_{{hh}}\Vert_2$ = {norm:.3g}{beyond}")
     return ax
 

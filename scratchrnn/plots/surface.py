@@ -1,8 +1,8 @@
-"""Pictures of one unit: the wall in the surface of its loss, and where its fixed points are born."""
+"""The surface of a loss over two parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from ..backends.arrays import to_numpy
 from .heat import heat_map
-from .style import BLUE, GREY, PURPLE, SKY, VERMILLION, axes, style
+from .style import PURPLE, SKY, VERMILLION, axes, style
 
 PATH_COLOURS = (VERMILLION, SKY, PURPLE)
 
@@ -50,42 +50,6 @@ def plot_surface(
     ax.set_ylim(extent[2:])
     if paths:
         ax.legend(loc="upper left", framealpha=0.9, edgecolor="none")
-    return ax
-
-
-def plot_bifurcation(
-    b: Any,
-    branches: Any,
-    ax: Axes | None = None,
-    *,
-    stable: Any = None,
-    folds: Sequence[float] = (),
-    ylabel: str = "fixed points $x^*$",
-) -> Axes:
-    """The fixed points of one unit against its bias b: solid where they attract, dashed where they repel.
-
-    b (n,); branches (n, k), one column for each branch, NaN where it does not exist; stable, booleans of that shape
-    (None: all attract). folds are the b at which two branches meet and vanish: dotted lines. Returns the axes.
-
-    Source: Pascanu, Mikolov, Bengio 2013, On the difficulty of training recurrent neural networks, figure 3.
-    """
-    b, branches = np.ravel(to_numpy(b)), np.asarray(to_numpy(branches), dtype=float)
-    branches = branches[:, None] if branches.ndim == 1 else branches
-    if len(branches) != len(b):
-        raise ValueError(f"{len(b)} values of b need as many rows of branches, got shape {branches.shape}")
-    ax = axes(ax)
-    attracts = np.ones(branches.shape, bool) if stable is None else np.reshape(to_numpy(stable), branches.shape)
-    style(ax, "Bifurcation of one unit", "bias $b$", ylabel)
-    for x, solid in zip(branches.T, attracts.T, strict=True):
-        ax.plot(b, np.where(solid, x, np.nan), color=BLUE, linewidth=1.8)
-        ax.plot(b, np.where(solid, np.nan, x), "--", color=VERMILLION, linewidth=1.4)
-    ax.plot([], [], color=BLUE, linewidth=1.8, label="attracts")
-    if not attracts[np.isfinite(branches)].all():
-        ax.plot([], [], "--", color=VERMILLION, linewidth=1.4, label="repels")
-    for i, fold in enumerate(folds):
-        ax.axvline(fold, color=GREY, linestyle=":", linewidth=1.2, label="fold" if i == 0 else None)
-    ax.legend(frameon=False)
-    ax.set_xlim(b.min(), b.max())
     return ax
 
 

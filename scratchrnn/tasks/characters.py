@@ -1,8 +1,9 @@
 """The chapter's second program (文本处理示例:字符级语言模型): which character comes next, at every place of a text.
 
-The network is the plain one: VanillaRNN(V, H, V) on integer characters, cross-entropy at every step (many-to-many) over
-windows from a zero state. The last tenth of the text is held out; it is scored in one run, the state carried from its
-first character to its last. Losses are in nats per character; ln V is the loss of a model that knows nothing.
+The network is the plain one, VanillaRNN(V, H, V) on integer characters, or a deeper one with dropout; cross-entropy at
+every step (many-to-many) over windows from a zero state. The last tenth of the text is held out; it is scored in one
+run, the state carried from its first character to its last. Losses are in nats per character; ln V is the loss of a
+model that knows nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ import numpy as np
 from ..backends.arrays import to_numpy
 from ..callbacks import Callback, CosineDecay, TimeLimit
 from ..history import History
+from ..layers import Layer
+from ..layers.dropout import Dropout
+from ..layers.linear import Linear
+from ..layers.stack import RNN
 from ..losses import softmax_cross_entropy
 from ..model import SequenceModel, VanillaRNN
 from ..optimizers import Adam, Optimizer
@@ -26,7 +31,7 @@ from ..training import fit
 
 CHAPTER = Path(__file__).with_name("chapter.txt")
 CHUNK = 1 << 20  # numbers in the widest array that `metric` holds at a time
-UPDATES = 3000  # of the default settings, more or less: five epochs of 1 MB
+UPDATES = 3000  # of the default settings, more or less: six epochs of 1 MB
 MAX_EPOCHS = 20  # more of them learn a short text by heart, and the held-out loss rises
 BY_HEART = 200  # epochs at most where nothing is held out: the chapter's number
 WINDOWS = 128  # windows overlap where a text has fewer side by side
@@ -43,7 +48,7 @@ class Characters(NamedTuple):
 class Trained(NamedTuple):
     """What `train` returns."""
 
-    model: VanillaRNN
+    model: SequenceModel
     history: History  # loss and val_loss (over held-out windows from a zero state) after every epoch
     data: Characters
     held_out_loss: float | None  # nats per character after the last update; None where nothing is held out
@@ -66,7 +71,7 @@ def data(
 
     file : any UTF-8 text; None is the chapter's.
     held_out : fraction at the end of the text that is not trained on. None is a tenth, or nothing where a tenth makes
-    no window of seq_length, as with the chapter's 200 characters.
+        no window of seq_length, as with the chapter's 200 characters.
 
     >>> chapter = data()
     >>> len(chapter.vocabulary), len(chapter.train), len(chapter.held_out)
@@ -106,10 +111,21 @@ def metric(model: SequenceModel, ids: np.ndarray) -> float:
     return loss
 
 
+def network(V: int, H: int, num_layers: int, dropout: float, **settings: Any) -> SequenceModel:
+    """V characters in, V logits out: the plain network, or several levels with dropout above each."""
+    if num_layers == 1 and not dropout:
+        return VanillaRNN(V, H, V, **settings)
+    recurrent = RNN(V, H, num_layers=num_layers, dropout=dropout if num_layers > 1 else 0.0)
+    layers: list[Layer] = [recurrent, Dropout(dropout), Linear(H, V)]
+    return SequenceModel(layers, **settings)
+
+
 def train(
     file: str | os.PathLike[str] | None = None,
     *,
     hidden_size: int = 128,
+    num_layers: int = 1,
+    dropout: float = 0.0,
     seq_length: int = 50,
     epochs: int | None = None,
     batch_size: int = 32,
@@ -124,15 +140,17 @@ def train(
     progress: bool = True,
     callbacks: Sequence[Callback | Callable[[SequenceModel, History], Any]] = (),
 ) -> Trained:
-    """Train VanillaRNN(V, hidden_size, V) on the windows of a text.
+    """Train a network on the windows of a text: VanillaRNN(V, hidden_size, V), unless it is deeper or has dropout.
 
     Parameters
     ----------
     file, held_out : as `data`.
+    num_layers : recurrent layers on top of one another.
+    dropout : probability with which, in training, a state is not seen by what stands above it.
     seq_length : characters in a window. Windows stand side by side; in a short text they overlap, so that there are
-    at least 128 of them where it has that many.
-    epochs : None is 5 for 1 MB, fewer for a longer text and more for a shorter one: about 3,000 updates, but at most 20
-    epochs, or 200, to learn the text by heart, where nothing is held out.
+        at least 128 of them where it has that many.
+    epochs : None is about 3,000 updates, six epochs of 1 MB, fewer of a longer text and more of a shorter one, but at
+        most 20 epochs; or 200, to learn the text by heart, where nothing is held out.
     optimizer : None is Adam(0.01). The learning rate falls to a twentieth over the epochs, along half a cosine.
     seconds : end training before the epoch that would not be over by then; one epoch always runs.
 
@@ -150,7 +168,7 @@ def train(
     if len(characters.held_out):
         validation = Windows(characters.held_out, min(seq_length, len(characters.held_out) - 1))
 
-    model = VanillaRNN(V, hidden_size, V, loss="cross_entropy", backend=backend, dtype=dtype, seed=seed)
+    model = network(V, hidden_size, num_layers, dropout, loss="cross_entropy", backend=backend, dtype=dtype, seed=seed)
     history = fit(
         model,
         windows,

@@ -23,7 +23,7 @@ from ..model import SequenceModel
 from ..optimizers import Adam
 from ..text import Vocabulary
 from ..training import fit
-from .task import Trained, split
+from .task import Trained, padded, split
 
 FIRST, LAST = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
 MONTHS = (
@@ -76,11 +76,7 @@ def data(pairs: int = 10_000) -> Dates:
 
     def part(chosen: np.ndarray) -> Part:
         """chosen: 4 · day + form."""
-        texts = [written[i // 4][i % 4] for i in chosen]
-        lengths = np.array([len(text) for text in texts])
-        x = np.zeros((len(texts), lengths.max()), dtype=np.int64)
-        for row, text in zip(x, texts, strict=True):
-            row[: len(text)] = source.encode(text)
+        x, lengths = padded([source.encode(written[i // 4][i % 4]) for i in chosen])
         target = iso.encode("".join(days[i // 4].isoformat() for i in chosen)).reshape(-1, LENGTH)
         return Part(x, lengths, target, chosen // 4)
 
@@ -107,8 +103,9 @@ def train(
         SequenceModel([RNN(V + 1, 128), Linear(128, V)], loss="cross_entropy", seed=2 * seed + 1, **place),
         LENGTH,
     )
+    network = cast(SequenceModel, model)  # it has all that `fit` asks of one
     history = fit(
-        cast(SequenceModel, model),  # it has all that `fit` asks of one
+        network,
         dates.train.x,
         dates.train.target,
         lengths=dates.train.lengths,
@@ -127,4 +124,5 @@ def train(
         (dates.source.decode(x[:length]), dates.iso.decode(answer))
         for x, length, answer in zip(test.x, test.lengths, answers, strict=False)
     )
-    return Trained({"encoder": model.encoder, "decoder": model.decoder}, history, metric(model, test), beside, examples)
+    extra = {"source": dates.source.to_list(), "iso": dates.iso.to_list()}
+    return Trained({"model": network}, history, metric(model, test), beside, examples, extra)

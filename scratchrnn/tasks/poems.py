@@ -23,7 +23,7 @@ from ..model import SequenceModel
 from ..optimizers import Adam
 from ..text import Vocabulary, read_text
 from ..training import fit
-from .task import Trained
+from .task import Trained, padded
 
 FILE = Path(__file__).with_name("poems.txt")
 MARKS = "，。？"
@@ -52,11 +52,8 @@ def data() -> Poems:
     """Every line that has a next one in its poem, with that."""
     pairs = [pair for lines in read(read_text(FILE)) for pair in zip(lines, lines[1:], strict=False)]
     vocabulary = Vocabulary("".join(first + then for first, then in pairs))
-    ids = np.zeros((len(pairs), max(len(first + then) for first, then in pairs)), dtype=np.int64)
-    second = np.zeros(ids.shape, dtype=bool)
-    for row, mask, (first, then) in zip(ids, second, pairs, strict=True):
-        row[: len(first + then)] = vocabulary.encode(first + then)
-        mask[len(first) : len(first + then)] = True
+    ids, _ = padded([vocabulary.encode(first + then) for first, then in pairs])
+    second, _ = padded([np.arange(len(first + then)) >= len(first) for first, then in pairs])
     return Poems(pairs, vocabulary, ids[:, :-1], ids[:, 1:], second[:, 1:])
 
 

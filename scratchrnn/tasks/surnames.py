@@ -3,7 +3,8 @@
 The surnames are those that the package Faker brings for its locales: real ones, in ten languages with Latin letters.
 A name that is in several of the lists is in none here, since it has no one answer; then every language keeps 340
 names, of which 50 are the test part and 50 the validation part, the same ones whatever the seed. Names are in lower
-case, with their accents, one integer per letter; the last letter of each is the step that answers.
+case, with their accents, one integer per letter; the last letter of each is the step that answers. The metric is the
+share of names whose language is recognised.
 
 (The package `names` has English names only, by frequency and sex: nothing to tell languages apart by.)
 """
@@ -14,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
 from ..callbacks import CosineDecay
 from ..layers import Layer
 from ..layers.dropout import Dropout
@@ -25,7 +25,7 @@ from ..model import SequenceModel
 from ..optimizers import Adam
 from ..text import Vocabulary
 from ..training import fit
-from .task import Trained, need
+from .task import Part, Trained, accuracy, need, padded
 
 LOCALES = {
     "Croatian": "hr_HR",
@@ -43,16 +43,8 @@ NAMES = 340  # of every language
 HELD_OUT = 50  # of every language, for the validation part and again for the test part
 
 
-class Part(NamedTuple):
-    """Names and their languages."""
-
-    x: np.ndarray  # (N, T) int, zeros past the end of each name
-    target: np.ndarray  # (N,): place in LOCALES
-    lengths: np.ndarray  # (N,)
-
-
 class Surnames(NamedTuple):
-    """Three parts that share no name."""
+    """Three parts that share no name: x integer (N, T), target the place of the language in LOCALES."""
 
     vocabulary: Vocabulary
     train: Part
@@ -74,21 +66,11 @@ def data() -> Surnames:
     vocabulary = Vocabulary("".join(name for names in chosen for name in names))
 
     def part(rows: slice) -> Part:
-        names = [name for language in chosen for name in language[rows]]
-        lengths = np.array([len(name) for name in names])
-        x = np.zeros((len(names), lengths.max()), dtype=np.int64)
-        for row, name in zip(x, names, strict=True):
-            row[: len(name)] = vocabulary.encode(name)
+        x, lengths = padded([vocabulary.encode(name) for language in chosen for name in language[rows]])
         return Part(x, np.repeat(np.arange(len(chosen)), [len(language[rows]) for language in chosen]), lengths)
 
     cuts = slice(2 * HELD_OUT, None), slice(HELD_OUT, 2 * HELD_OUT), slice(HELD_OUT)
     return Surnames(vocabulary, *(part(rows) for rows in cuts))
-
-
-def metric(model: SequenceModel, part: Part) -> float:
-    """The share of names whose language is recognised."""
-    y = to_numpy(model.predict(part.x, lengths=part.lengths))
-    return float((y.argmax(axis=1) == part.target).mean())
 
 
 def letter_pairs(learn: Part, test: Part, letters: int) -> float:
@@ -133,7 +115,8 @@ def train(
         callbacks=[CosineDecay(epochs)],
     )
     beside = {
-        "validation accuracy": metric(model, surnames.validation),
+        "validation accuracy": accuracy(model, surnames.validation),
         "naive Bayes on pairs of letters": letter_pairs(surnames.train, surnames.test, V),
     }
-    return Trained({"model": model}, history, metric(model, surnames.test), beside)
+    extra = {"letters": surnames.vocabulary.to_list(), "languages": list(LOCALES)}
+    return Trained({"model": model}, history, accuracy(model, surnames.test), beside, extra=extra)

@@ -1,4 +1,4 @@
-"""What the tasks of `scratchrnn train` and `make tasks` have in common: a description, a bar, and one training run.
+"""What the tasks of `scratchrnn train` and `make tasks` have in common: a description, a bar, one training run, parts.
 
 A task is measured on its test part after training, once. Settings were chosen on a validation part, or on nothing.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..backends.arrays import to_numpy
 from ..history import History
 from ..model import SequenceModel
 
@@ -29,7 +30,10 @@ class Trained(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A task, its metric, and the range in which the median of its scores over seeds is to lie."""
+    """A task, its metric, and the range in which the median of its scores over seeds is to lie.
+
+    A range of one number is for every seed: what is to be learned by heart is learned whole or not.
+    """
 
     kind: str  # one of the chapter's types
     about: str
@@ -42,9 +46,10 @@ class Task(NamedTuple):
         """Of the training run, where nothing else is said."""
         return inspect.signature(self.train).parameters["epochs"].default
 
-    def reached(self, score: float) -> bool:
-        """Whether a score lies within the bar."""
-        return self.bar[0] <= score <= self.bar[1]
+    def reached(self, *scores: float) -> bool:
+        """Whether the scores of some seeds reach the bar."""
+        low, high = self.bar
+        return all(low <= score <= high for score in (scores if low == high else [np.median(scores)]))
 
 
 def need(module: str, package: str) -> ModuleType:
@@ -57,6 +62,34 @@ def need(module: str, package: str) -> ModuleType:
         raise ImportError(
             f"the data comes with the package {package}, which is not installed: pip install 'scratchrnn[tasks]'"
         ) from None
+
+
+class Part(NamedTuple):
+    """Sequences, and which class each belongs to: a part of the data of a many-to-one task."""
+
+    x: np.ndarray  # (N, T, D), or integer (N, T); zeros past the end of each row
+    target: np.ndarray  # (N,) int
+    lengths: np.ndarray  # (N,)
+
+
+def accuracy(model: SequenceModel, part: Part) -> float:
+    """The share of sequences whose class is the likeliest at their last step."""
+    y = to_numpy(model.predict(part.x, lengths=part.lengths))
+    return float((y.argmax(axis=1) == part.target).mean())
+
+
+def padded(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (T_n, …) of unequal length as one array (N, T, …), zeros past their ends, and their lengths (N,).
+
+    >>> padded([np.array([3, 1]), np.array([4])])
+    (array([[3, 1],
+           [4, 0]]), array([2, 1]))
+    """
+    lengths = np.array([len(row) for row in rows])
+    x = np.zeros((len(rows), lengths.max(), *rows[0].shape[1:]), rows[0].dtype)
+    for whole, row in zip(x, rows, strict=True):
+        whole[: len(row)] = row
+    return x, lengths
 
 
 class Noisy:

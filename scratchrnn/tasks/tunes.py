@@ -25,7 +25,7 @@ from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..training import fit
-from .task import Trained
+from .task import Trained, padded
 
 # As in ABC notation with L:1/8. C … B is the octave from middle C, c … b the one above, a comma the one below; the
 # number is the duration in eighths. All are public domain and without sharps or flats when written in C.
@@ -103,11 +103,8 @@ def data() -> Tunes:
         tunes.append([(pitch - tune[0][0] + FIRST + i, eighths) for pitch, eighths in tune])
     notes = sorted({note for tune in tunes for note in tune})
     number = {note: i + 1 for i, note in enumerate(notes)}
-    x = np.zeros((len(tunes), max(map(len, tunes))), dtype=np.int64)
-    for row, tune in zip(x, tunes, strict=True):
-        row[: len(tune)] = [number[note] for note in tune]
-    target = np.pad(x[:, 1:], ((0, 0), (0, 1)))
-    return Tunes(notes, x, target, np.array([len(tune) for tune in tunes]))
+    x, lengths = padded([np.array([number[note] for note in tune]) for tune in tunes])
+    return Tunes(notes, x, np.pad(x[:, 1:], ((0, 0), (0, 1))), lengths)
 
 
 def blank(x: np.ndarray) -> np.ndarray:
@@ -172,4 +169,4 @@ def train(
         (f"{title}, from {name(tunes.notes[row[0] - 1])}", "exact" if exact else "not exact")
         for title, row, exact in zip(TUNES, tunes.x, played, strict=True)
     )
-    return Trained({"model": model}, history, float(sum(played)), examples=examples)
+    return Trained({"model": model}, history, float(sum(played)), examples=examples, extra={"notes": tunes.notes})

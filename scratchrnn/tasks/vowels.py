@@ -3,7 +3,7 @@
 The Japanese vowels of Kudo, Toyama and Shimbo (1999), as aeon brings them: nine men say the vowels /ae/, and every few
 milliseconds 12 coefficients describe the sound; a recording has 7 to 29 steps. The last step of each says which of the
 nine it was. aeon's own cut is kept: 270 recordings to train on, 370 to test; a fifth of the 270, six of every speaker,
-is the validation part.
+is the validation part. The metric is the share of recordings whose speaker is recognised.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
 from ..callbacks import CosineDecay
 from ..layers import Layer
 from ..layers.linear import Linear
@@ -20,19 +19,11 @@ from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..training import fit
-from .task import Trained, need
-
-
-class Part(NamedTuple):
-    """Recordings and who speaks."""
-
-    x: np.ndarray  # (N, T, 12), zeros past the end of each recording
-    target: np.ndarray  # (N,): 0 … 8
-    lengths: np.ndarray  # (N,)
+from .task import Part, Trained, accuracy, need, padded
 
 
 class Vowels(NamedTuple):
-    """Three parts that share no recording; coefficients have mean 0 and variance 1 over the steps that train."""
+    """Three parts that share no recording: x (N, T, 12), of mean 0 and variance 1 over the steps that train."""
 
     train: Part
     validation: Part
@@ -41,8 +32,8 @@ class Vowels(NamedTuple):
 
 def data() -> Vowels:
     """The recordings; raises ImportError where aeon is not installed."""
-    datasets = need("aeon.datasets", "aeon")
-    learn, test = (_pad(*datasets.load_japanese_vowels(split=part)) for part in ("train", "test"))
+    load = need("aeon.datasets", "aeon").load_japanese_vowels
+    learn, test = (_part(*load(split=part)) for part in ("train", "test"))
     rng = np.random.default_rng(0)
     held_out = np.concatenate([rng.permutation(np.flatnonzero(learn.target == who))[:6] for who in range(9)])
     kept = np.setdiff1d(np.arange(len(learn.x)), held_out)
@@ -57,23 +48,14 @@ def data() -> Vowels:
     )
 
 
-def _pad(recordings: list[np.ndarray], speakers: np.ndarray) -> Part:
-    """aeon's (12, steps) arrays as one."""
-    lengths = np.array([recording.shape[1] for recording in recordings])
-    x = np.zeros((len(recordings), lengths.max(), 12), dtype=np.float32)
-    for row, recording in zip(x, recordings, strict=True):
-        row[: recording.shape[1]] = recording.T
+def _part(recordings: list[np.ndarray], speakers: np.ndarray) -> Part:
+    """aeon's (12, steps) arrays, and its speakers "1" … "9"."""
+    x, lengths = padded([recording.T.astype(np.float32) for recording in recordings])
     return Part(x, speakers.astype(int) - 1, lengths)
 
 
 def _inside(part: Part) -> np.ndarray:
     return np.arange(part.x.shape[1]) < part.lengths[:, None]  # (N, T)
-
-
-def metric(model: SequenceModel, part: Part) -> float:
-    """The share of recordings whose speaker is recognised."""
-    y = to_numpy(model.predict(part.x, lengths=part.lengths))
-    return float((y.argmax(axis=1) == part.target).mean())
 
 
 def train(
@@ -97,5 +79,5 @@ def train(
         progress=progress,
         callbacks=[CosineDecay(epochs)],
     )
-    beside = {"validation accuracy": metric(model, vowels.validation)}
-    return Trained({"model": model}, history, metric(model, vowels.test), beside)
+    beside = {"validation accuracy": accuracy(model, vowels.validation)}
+    return Trained({"model": model}, history, accuracy(model, vowels.test), beside)
