@@ -199,7 +199,7 @@ for limit in (None, 1.0):
 
 # %%
 plain, clipped = histories[None, 1], histories[1.0, 1]
-plots.plot_gradients(clipped, clip_norm=1.0)
+clipped.plot_gradients(clip_norm=1.0)
 plt.show()
 assert clipped.grad_norm[0] < 1 < max(clipped.grad_norm) and 0.1 < np.mean(clipped.clipped) < 0.9
 
