@@ -54,7 +54,7 @@ class Network(NamedTuple):
 
     def own(self, i: int, params: Parameters) -> dict[str, Array]:
         """Parameters of layer i by its own symbols."""
-        return params.group(self.symbols[i])
+        return params.groups(self.symbols)[i]
 
 
 class Batch(NamedTuple):
@@ -73,13 +73,12 @@ class Batch(NamedTuple):
         return len(self.x) * self.batch_rows * params.vector.size
 
     def block(self, rows: Any) -> Batch:
-        """A block of its rows (a slice, or their numbers), contiguous."""
-        contiguous = namespace(self.x).ascontiguousarray
+        """A block of its rows (a slice, or their numbers)."""
         return Batch(
-            contiguous(self.x[:, rows]),
+            self.x[:, rows],
             tuple(state[..., rows, :] for state in self.states),
             None if self.lengths is None else self.lengths[rows],
-            contiguous(self.target[:, rows]),
+            self.target[:, rows],
             self.counted.rows(rows),
             self.batch_rows,
             None if self.noise is None else tuple(None if m is None else m[..., rows, :] for m in self.noise),
@@ -152,8 +151,9 @@ def draw(network: Network, backend: Backend, batch: Batch, rng: np.random.Genera
 def block_loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Any, Array, Forward]:
     """The block's share of the loss, ∂L/∂y, and the forward pass they came from."""
     x, states, lengths, target, counted, _, noise = batch
-    forward = run(network, backend, params, x, states, lengths, counted, noise)
-    loss, dy = backend.twin(network.loss)(forward.y, target, counted.total, counted.mask)
+    contiguous = backend.xp.ascontiguousarray
+    forward = run(network, backend, params, contiguous(x), states, lengths, counted, noise)
+    loss, dy = backend.twin(network.loss)(forward.y, contiguous(target), counted.total, counted.mask)
     return loss, dy, forward
 
 
@@ -275,7 +275,7 @@ def loss_and_grads(
     blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
     grads = params.like(backend.xp.empty_like(params.vector))
     if len(blocks) == 1:
-        return block_grads(network, backend, params, batch.block(blocks[0]), grads, inputs)
+        return block_grads(network, backend, params, batch, grads, inputs)
 
     with backend.room():
         others = backend.empty((len(blocks) - 1, grads.vector.size), grads.vector.dtype)

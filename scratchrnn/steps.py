@@ -38,6 +38,8 @@ class Counted(NamedTuple):
     def on(self, backend: Backend) -> Counted:
         """The same with its arrays where the backend computes."""
         index = self.index
+        if isinstance(index, slice) and self.mask is None:
+            return self
         if isinstance(index, tuple):
             index = tuple(backend.asarray(i) for i in index)
         elif not isinstance(index, slice):
