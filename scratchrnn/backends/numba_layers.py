@@ -15,7 +15,7 @@ import numpy as np
 from ..layers import embedding, layer_norm, stack
 from . import numba_twins
 from .arrays import Array
-from .numba_twins import OPTIONS, Kernel, ready, rows_of
+from .numba_twins import OPTIONS, Kernel, ready
 from .room import room
 
 
@@ -58,6 +58,11 @@ def _norm_back(
     for j in range(F):
         dgamma[j] = sums[0, j]
         dbeta[j] = sums[1, j]
+
+
+def rows_of(a: Array) -> Array:
+    """Every step of every row: (T, N, F) → (T·N, F)."""
+    return a.reshape(-1, a.shape[2])
 
 
 norm = Kernel(_norm, **OPTIONS)
@@ -109,7 +114,7 @@ def embedding_backward(
     """Twin of `layers.embedding.backward`. The gradient is written into the array of `out`, where it is given."""
     if out is None:
         out = {"E": np.empty(params["E"].shape, dy.dtype)}
-    numba_twins.scatter(out["E"], ready(trace.x), ready(dy).reshape(-1))
+    numba_twins.scatter(out["E"], ready(trace.x), ready(dy))
     return None, None, out, None
 
 
