@@ -173,10 +173,11 @@ def block_grads(
         for i in reversed(range(len(network.layers))):
             layer, dstate = network.layers[i], None
             if layer.recurrent:
-                if not dstates:
-                    dy = batch.counted.put(dy, len(batch.x), backend)
                 last = forward.h_last[-1 - len(dstates)]
                 dstate = backend.xp.zeros(last.shape, last.dtype)
+                if not dstates:
+                    ends = dstate if network.directions == 1 else None
+                    dy = batch.counted.put(dy, len(batch.x), backend, ends)
             own, own_grads = network.own(i, params), network.own(i, grads)
             dy, dstate, flow = backend.backward(
                 layer.backward,

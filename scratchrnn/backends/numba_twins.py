@@ -1048,20 +1048,20 @@ def _through_time(
     """∂L/∂a_t for t = end − 1 … first. dstate (N, H) is what step `end`, or whoever takes the last state, hands back.
 
     carried (N, H), which may be dstate itself, is in the end what step `first` hands back to the one before, and on the
-    way what rows that are over hand back. da and dy (T, N, H), h (T + 1, N, H), valid as in `_states`, squares (1 or 2,
-    N) is scratch. row_norms (T, N) and flushed (T,) become ‖∂L/∂h_t[n]‖ and how many entries were set to 0. tiny is the
-    smallest normal number.
+    way what rows that are over hand back. da and dy (T, N, H), dy also (1, N, H) where all steps have the same; h (T +
+    1, N, H), valid as in `_states`, squares (1 or 2, N) is scratch. row_norms (T, N) and flushed (T,) become
+    ‖∂L/∂h_t[n]‖ and how many entries were set to 0. tiny is the smallest normal number.
     """
     product, pack = functions
     N, H = h.shape[1], h.shape[2]
-    step = N * H
+    step, moving = N * H, np.int64(dy.shape[0] > 1)
     start, panels = at(work, 0), at(work, step)
     for n in range(N):
         for i in range(H):
-            work[n * H + i] = dy[end - 1, n, i] + dstate[n, i]
+            work[n * H + i] = dy[(end - 1) * moving, n, i] + dstate[n, i]
     call(pack, (panels, at(W_hh, 0), H, 1, H, H))
     for t in range(end - 1, first - 1, -1):
-        begin, K = at(dy, t * step), H
+        begin, K = at(dy, t * moving * step), H
         if t == end - 1:  # what is handed back is given, not a product
             begin, K = start, 0
         elif valid.size:  # so it is for rows that end here
@@ -1072,7 +1072,8 @@ def _through_time(
                 if begin != start:
                     break
                 for i in range(H):
-                    work[n * H + i] = dy[t, n, i] if valid[t + 1, n] else dy[t, n, i] + carried[n, i]
+                    dh = dy[t * moving, n, i]
+                    work[n * H + i] = dh if valid[t + 1, n] else dh + carried[n, i]
         source = (at(da, (t + 1) * step), H, 1, K, panels)
         sums = (at(squares, 0), at(squares, (squares.shape[0] - 1) * N))
         squares[:] = 0
@@ -1362,10 +1363,10 @@ def rnn_backward(
     dx = here.empty(x.shape, dtype) if inputs and dense else None
     da = here.empty((T, N, H), dtype)
     work = here.empty(for_gradients(kind, H, max(D, H), N), dtype)
-    dy, dstate = ready(dy), ready(dstate)
     steps = T if valid is None else int(valid.any(axis=1).sum())  # of the longest row
     if steps < T and (dstate.any() or dy[steps:].any()):
         steps = T  # something comes back from where all rows are over
+    dy, dstate = ready(dy if dy.strides[0] else dy[:1]), ready(dstate)
     mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
     results = da, carried, squares, row_norms, flushed
     given = h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity]
