@@ -1040,6 +1040,7 @@ def _through_time(
     W_hh: Array,
     valid: Array,
     work: Array,
+    width: int,
     tiny: float,
     derivative: int,
     first: int,
@@ -1055,7 +1056,7 @@ def _through_time(
     product, pack = functions
     N, H = h.shape[1], h.shape[2]
     step, moving = N * H, np.int64(dy.shape[0] > 1)
-    start, panels = at(work, 0), at(work, step)
+    start, panels = at(work, 0), at(work, (step + width - 1) // width * width)
     for n in range(N):
         for i in range(H):
             work[n * H + i] = dy[(end - 1) * moving, n, i] + dstate[n, i]
@@ -1285,7 +1286,7 @@ def for_outputs(kind: Dtype, O: int, H: int) -> tuple[int]:
 @cache
 def for_gradients(kind: Dtype, M: int, J: int, N: int) -> tuple[int]:
     """Entries that `_back` needs for M outputs and at most J inputs; N rows through time, or N = 0."""
-    through_time = (N + kind.columns(M)) * M if N else 0
+    through_time = kind.columns(N * M) + kind.columns(M) * M if N else 0
     kept = kind.width + 2 * NARROW * kind.columns(M)
     return (max(through_time, kept + (kind.columns(M) + kind.columns(J)) * DEPTH, kept + kind.columns(J) * M),)
 
@@ -1369,7 +1370,7 @@ def rnn_backward(
     dy, dstate = ready(dy if dy.strides[0] else dy[:1]), ready(dstate)
     mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
     results = da, carried, squares, row_norms, flushed
-    given = h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity]
+    given = h, W_hh, mask, work, kind.width, kind.tiny, DERIVATIVE[nonlinearity]
     for first, end in reversed(spans(steps, N * H * H)):
         through_time(kind.functions, *results, dy, dstate if end == steps else carried, *given, first, end)
     if steps < T:
