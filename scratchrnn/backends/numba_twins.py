@@ -32,8 +32,7 @@ and h_{t−1} with W_hh, so the projection of the inputs is never written to mem
 bias. Backward, there is one source, ∂L/∂a_{t+1} with W_hh, and the start is ∂L/∂h from the layers above.
 
 **Epilogue.** While a tile is still in registers it gets its tanh, or, going back, has its subnormal numbers set to 0
-and counted, its squares added up for the norm, and is multiplied by 1 − h². What each needs from memory was asked for
-(prefetched) before the sums began, and is there when they end.
+and counted, its squares added up for the norm, and is multiplied by 1 − h².
 
 **LLVM IR** is the language between compilers and processors: typed instructions on as many named values as one likes,
 which LLVM assigns to registers and translates for the processor at hand. The functions called `write_…` run once, at
@@ -215,12 +214,13 @@ def counting(builder: ir.IRBuilder, stop: ir.Value, step: int = 1, start: ir.Val
     last.terminator.set_metadata("llvm.loop", hint)
 
 
-def prefetch(builder: ir.IRBuilder, address: ir.Value, write: bool = False, level: int = 1) -> None:
-    """Ask for the memory at an address before it is read or written. Harmless where there is none."""
+def prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Ask for the memory at an address, to have it in the second-level cache. Harmless where there is none."""
     flag = ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [POINTER, flag, flag, flag])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [address, ir.Constant(flag, int(write)), ir.Constant(flag, 4 - level), ir.Constant(flag, 1)])
+    read, level, data = (ir.Constant(flag, i) for i in (0, 2, 1))
+    builder.call(function, [address, read, level, data])
 
 
 def new_function(module: ir.Module, name: str, size: int, arguments: int) -> tuple[ir.Function, ir.IRBuilder]:
@@ -423,19 +423,13 @@ def write_tile(
     total = {(s, *place): cgutils.alloca_once(b, lanes.type) for s in range(sums) for place in places}
     for variable in total.values():
         b.store(lanes.constant(0.0), variable)
-    # Memory is asked now for what is needed at the end. What the sums start from is added last for the same reason.
-    for r, v in places:
-        prefetch(b, lanes.at(p.C, b.mul(row[r], p.C_row), column[v]), write=True)
-    with b.if_then(cgutils.is_not_null(b, p.start)):
-        for r, v in places:
-            prefetch(b, lanes.at(p.start, b.mul(row[r], p.start_row), column[v]))
 
     def multiply(source: Source, start_of_row: list[ir.Value], ahead: ir.Value, k: ir.Value, s: int) -> None:
         """Entry k of every row of A times row k of the panel, added to the sums number s."""
         line = lanes.at(source.W, b.mul(k, number(2 * lanes.count)))
         w = [lanes.load(lanes.at(line, number(v * lanes.count))) for v in range(registers)]
         if rows > 1:
-            prefetch(b, lanes.at(ahead, b.mul(k, number(rows))), level=2)  # the next tile, where rows are contiguous
+            prefetch(b, lanes.at(ahead, b.mul(k, number(rows))))  # the next tile, where rows are contiguous
         for r in range(rows):
             a = lanes.splat(lanes.load_scalar(lanes.at(start_of_row[r], b.mul(k, source.A_step))))
             for v in range(registers):
