@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import process, scaling, steps
+from . import process, scaling, steps, tracking
 from .harness import ROOT, cores, save
 
-BENCHMARKS = {"steps": steps, "process": process, "scaling": scaling}
+BENCHMARKS = {"steps": steps, "process": process, "scaling": scaling, "tracking": tracking}
 
 
 def main(argv: list[str] | None = None) -> int:

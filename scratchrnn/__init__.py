@@ -18,6 +18,8 @@ from .gradients.check import check_gradients as check_gradients
 from .gradients.clip import clip_by_global_norm as clip_by_global_norm
 from .gradients.clip import clip_by_value as clip_by_value
 from .gradients.clip import global_norm as global_norm
+from .gradients.observe import GradientFlow as GradientFlow
+from .gradients.observe import gradient_flow as gradient_flow
 from .gradients.report import GradientCheckError as GradientCheckError
 from .gradients.report import GradientReport as GradientReport
 from .history import History as History

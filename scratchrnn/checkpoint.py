@@ -17,7 +17,8 @@ import numpy as np
 from . import optimizers
 from .backends import resolve
 from .backends.arrays import to_numpy
-from .history import FlowRecord, History
+from .gradients.record import Details, FlowRecord, FlowRow
+from .history import History
 from .layers.dropout import Dropout
 from .layers.embedding import Embedding
 from .layers.layer_norm import LayerNorm
@@ -118,10 +119,12 @@ def _pack(history: History) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "interrupted": history.interrupted,
         "rng": history.rng.bit_generator.state,
         "flow_every": flow.every,
+        "flow_directions": flow.directions,
+        "flow_names": flow.names,
         "moments": sorted(history.moments),
     }
     arrays = {name: np.array(getattr(history, name)) for name in ("loss", "val_loss", "grad_norm", "clipped")}
-    arrays |= {f"flow_{name}": np.array(getattr(flow, name)) for name in ("updates", "batch_rows", "norms")}
+    arrays |= _pack_flow(flow)
     arrays |= {f"moment_{name}": to_numpy(vector) for name, vector in history.moments.items()}
     return header, arrays
 
@@ -130,14 +133,46 @@ def _unpack(header: dict[str, Any], arrays: dict[str, np.ndarray], model: Sequen
     hyper = header["optimizer"]
     rng = np.random.default_rng()
     rng.bit_generator.state = header["rng"]
-    flow = FlowRecord(every=header["flow_every"])
-    for update, rows, norms in zip(*(arrays[f"flow_{n}"] for n in ("updates", "batch_rows", "norms")), strict=True):
-        flow.keep(int(update), norms[~np.isnan(norms)], int(rows))
     return History(
         getattr(optimizers, hyper.pop("type"))(**hyper),
         **{name: arrays[name].tolist() for name in ("loss", "val_loss", "grad_norm", "clipped")},
-        flow=flow,
+        flow=_unpack_flow(header, arrays),
         interrupted=header["interrupted"],
         moments={name: resolve(model.backend).asarray(arrays[f"moment_{name}"]) for name in header["moments"]},
         rng=rng,
     )
+
+
+def _pack_flow(flow: FlowRecord) -> dict[str, np.ndarray]:
+    """Tables of its rows, and how much of each row is not filling."""
+    closely = [row.details is not None for row in flow.rows]
+    arrays: dict[str, Any] = {
+        "updates": flow.updates,
+        "batch_rows": flow.batch_rows,
+        "shapes": [(*row.norms.shape, close) for row, close in zip(flow.rows, closely, strict=True)],
+        "layers": flow.layers,
+    }
+    if any(closely):
+        arrays |= {"spread": flow.spread, "saturated": flow.saturated}
+        arrays |= {
+            name: np.stack(list(getattr(flow, name).values()), axis=1) for name in ("grad_norms", "update_ratios")
+        }
+    return {f"flow_{name}": np.array(array) for name, array in arrays.items()}
+
+
+def _unpack_flow(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> FlowRecord:
+    """The record as it was. A file from before there were tables of all cells has norms of the top layer alone."""
+    if "flow_shapes" not in arrays:
+        old = zip(*(arrays[f"flow_{name}"] for name in ("updates", "batch_rows", "norms")), strict=True)
+        of_top = [FlowRow(int(update), int(N), norms[None, ~np.isnan(norms)]) for update, N, norms in old]
+        return FlowRecord(of_top, header["flow_every"])
+    rows = []
+    for i, (cells, T, closely) in enumerate(arrays["flow_shapes"]):
+        own = (..., slice(arrays["flow_layers"].shape[1] - cells, None), slice(0, T))
+        details = None
+        if closely:
+            tables = (arrays[f"flow_{name}"][i][own] for name in ("spread", "saturated"))
+            details = Details(*tables, *(arrays[f"flow_{name}"][i] for name in ("grad_norms", "update_ratios")))
+        update, N = int(arrays["flow_updates"][i]), int(arrays["flow_batch_rows"][i])
+        rows.append(FlowRow(update, N, arrays["flow_layers"][i][own], details))
+    return FlowRecord(rows, header["flow_every"], header["flow_directions"], header["flow_names"])

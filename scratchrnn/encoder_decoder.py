@@ -18,9 +18,10 @@ from . import passes
 from .backends.arrays import Array, namespace, to_numpy
 from .checks import integer
 from .gradients.flow import Flow, LayerFlow
+from .gradients.saturation import of_cells
 from .model import LossAndGrads, Outputs, SequenceModel
 from .parameters import Parameters
-from .passes import Batch, States
+from .passes import Batch
 
 
 class EncoderDecoder:
@@ -85,6 +86,7 @@ class EncoderDecoder:
         steps: Any = "all",
         lengths: Any = None,
         rng: np.random.Generator | None = None,
+        saturation: bool = False,
     ) -> LossAndGrads:
         """The loss of the decoder under teacher forcing, and its gradients through decoder and encoder.
 
@@ -94,6 +96,7 @@ class EncoderDecoder:
         target : integers (N, length): what the decoder is to write, and reads a step later.
         steps : which steps of the target count, as there.
         rng : source of randomness for layers that have any in training; None is evaluation.
+        saturation : also count saturated units, as there.
 
         Returns what `SequenceModel.loss_and_grads` does; `flow` runs over the T steps of x and then over those of the
         target.
@@ -103,11 +106,25 @@ class EncoderDecoder:
         batch = Batch(source, states, inside, source, counted, source.shape[1])
         read = _read(encoder, batch, rng)
         first = encoder._unpack_states(read.h_last)
-        written = self.decoder.loss_and_grads(self.shifted(target), target, first, steps, rng=rng)
+        written = self.decoder.loss_and_grads(
+            self.shifted(target), target, first, steps, rng=rng, saturation=saturation
+        )
         grads = self.params.like(namespace(self.params.vector).empty_like(self.params.vector))
         encoder_grads = encoder.params.like(grads.vector[: encoder.params.vector.size])
-        grads_h0, flow = _from_last_state(encoder, read, self.decoder._pack_states(written.grads_h0), encoder_grads)
         grads.vector[encoder.params.vector.size :] = written.grads.vector
+        network, backend = encoder._network, encoder._backend
+        _, grads_h0, flow = passes.backward(
+            network,
+            backend,
+            encoder.params,
+            read,
+            backend.xp.zeros_like(read.y),
+            encoder_grads,
+            batch_rows=batch.batch_rows,
+            dstates=tuple(self.decoder._pack_states(written.grads_h0)),
+        )
+        if saturation:
+            flow = flow.saturated_as(of_cells(network.layers, backend, read.traces, inside))
         flow = Flow(
             tuple(_in_a_row(*both) for both in zip(flow.layers, written.flow.layers, strict=True)),
             written.flow.directions,
@@ -199,30 +216,11 @@ def _read(model: SequenceModel, batch: Batch, rng: np.random.Generator | None) -
     return passes.run(network, backend, params, batch.x, batch.states, batch.lengths, noise=noise)
 
 
-def _from_last_state(
-    model: SequenceModel, forward: passes.Forward, dstates: Any, grads: Parameters
-) -> tuple[States, Flow]:
-    """Backward through a model from ∂L/∂(its last states) alone. Fills grads; returns ∂L/∂h0 and the flow."""
-    network, backend = model._network, model._backend
-    rows = forward.y.shape[1]
-    dy = backend.xp.zeros_like(forward.y)
-    remaining, dstates0, flows = list(dstates), [], []
-    for i, layer in reversed(list(enumerate(network.layers))):
-        dstate = remaining.pop() if layer.recurrent else None
-        own, own_grads = network.own(i, model.params), network.own(i, grads)
-        dy, dstate, flow = backend.backward(
-            layer.backward, own, dy, forward.traces[i], dstate, own_grads, inputs=i > 0, **layer.options
-        )
-        if layer.recurrent:
-            dstates0.append(dstate)
-            cells = getattr(flow, "cells", (flow,))
-            flows += [LayerFlow(rows * cell.row_norms.T, cell.flushed) for cell in reversed(cells)]
-    return tuple(dstates0[::-1]), Flow(tuple(flows[::-1]), network.directions)
-
-
 def _in_a_row(first: LayerFlow, then: LayerFlow) -> LayerFlow:
     """The flow of one layer after that of another, in time."""
     xp = namespace(first.per_sample)
     return LayerFlow(
-        xp.concatenate([first.per_sample, then.per_sample], axis=1), xp.concatenate([first.flushed, then.flushed])
+        xp.concatenate([first.per_sample, then.per_sample], axis=1),
+        xp.concatenate([first.flushed, then.flushed]),
+        None if first.saturation is None else xp.concatenate([first.saturation, then.saturation], axis=1),
     )

@@ -8,67 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .backends.arrays import to_numpy
-from .gradients.flow import Flow
+from .gradients.record import FlowRecord
 from .optimizers import Moments, Optimizer
-
-MAX_FLOW_ROWS = 512
-
-
-@dataclass(repr=False)
-class FlowRecord:
-    """‖∂L/∂h_t‖ over time steps and updates, thinned evenly to at most MAX_FLOW_ROWS rows.
-
-    When the rows run out every second one is dropped and twice as many updates are skipped from then on, so that the
-    rows kept are always evenly spaced over the whole run.
-    """
-
-    updates: list[int] = field(default_factory=list)  # number of the update, from 1, that each row belongs to
-    batch_rows: list[int] = field(default_factory=list)  # N of that minibatch
-    every: int = 1  # one update in so many has a row
-    _norms: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, update: int, flow: Flow) -> None:
-        """Record one update, or pass over it."""
-        if len(self) == MAX_FLOW_ROWS and (update - 1) % self.every == 0:
-            self.every *= 2
-            self.updates, self.batch_rows, self._norms = self.updates[::2], self.batch_rows[::2], self._norms[::2]
-        if (update - 1) % self.every == 0:
-            self.keep(update, to_numpy(flow.norms), len(flow.per_sample))
-
-    def keep(self, update: int, norms: np.ndarray, batch_rows: int) -> None:
-        """Append a row."""
-        self.updates.append(update)
-        self.batch_rows.append(batch_rows)
-        self._norms.append(norms)
-
-    def __len__(self) -> int:
-        return len(self.updates)
-
-    def __repr__(self) -> str:
-        return f"FlowRecord({len(self)} updates × {self.norms.shape[1]} time steps, every {self.every})"
-
-    @property
-    def norms(self) -> np.ndarray:
-        """(rows, T) float64: ‖∂L/∂h_t‖ of the top recurrent layer; NaN past the end of shorter sequences."""
-        table = np.full((len(self._norms), max((len(row) for row in self._norms), default=0)), np.nan)
-        for i, row in enumerate(self._norms):
-            table[i, : len(row)] = row
-        return table
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self.norms if dtype is None else self.norms.astype(dtype)
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        return self.norms[index]
-
-    @property
-    def per_sample(self) -> np.ndarray:
-        """(rows, T): √N · ‖∂L/∂h_t‖, the root mean square over rows of N · ‖∂L/∂h_t[n]‖.
-
-        The norm of a mean loss's gradient shrinks as 1/√N; this does not, so minibatches of different size compare.
-        """
-        return self.norms * np.sqrt(np.array(self.batch_rows, dtype=float))[:, None]
 
 
 @dataclass
@@ -77,7 +18,8 @@ class History:
 
     loss, val_loss : per epoch, weighted by counted steps; val_loss is empty without validation.
     grad_norm, clipped : per update, the global norm before clipping and whether clipping changed the gradient.
-    flow : per-step norms ‖∂L/∂h_t‖ over the run (`FlowRecord`), within a bounded number of rows.
+    flow : per-step norms ‖∂L/∂h_t‖ over the run (`FlowRecord`), in bounded memory; with track="all" also their spread
+        over rows, saturated units, gradient norms and update ratios of every tensor.
     interrupted : True when Ctrl-C ended the run.
 
     The remaining fields are what `fit(resume=history)` needs to go on as if it had never stopped.

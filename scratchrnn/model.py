@@ -160,6 +160,7 @@ class SequenceModel:
         lengths: Any = None,
         inputs: bool = False,
         rng: np.random.Generator | None = None,
+        saturation: bool = False,
     ) -> LossAndGrads:
         """The loss and its gradients by backpropagation through time.
 
@@ -174,6 +175,7 @@ class SequenceModel:
         lengths : (N,) integers, the true length of each padded row.
         inputs : also compute ∂L/∂x.
         rng : source of randomness for layers that have any in training; None is evaluation.
+        saturation : also count saturated units, for `flow.layers[i].saturated`.
 
         Returns `loss`, `grads` (like `params`), `grads_h0`, `grads_x`, `h_last`, and `flow` with norms[t] = ‖∂L/∂h_t‖.
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
@@ -183,7 +185,7 @@ class SequenceModel:
             raise TypeError(f"rng must be a generator such as np.random.default_rng(0), or None, got {rng!r}")
         if inputs and batch.x.ndim == 2:
             raise TypeError("integer tokens have no gradient; call with inputs=False, or pass one-hot x as floats")
-        result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng)
+        result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng, saturation)
         return LossAndGrads(
             _scalar(result.loss),
             result.grads,

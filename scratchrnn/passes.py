@@ -13,6 +13,7 @@ import numpy as np
 
 from .backends.arrays import Array, namespace
 from .backends.numpy_backend import Backend
+from .gradients import saturation as saturations
 from .gradients.flow import Flow, LayerFlow
 from .layers import Layer
 from .parameters import Parameters, Symbols
@@ -157,6 +158,59 @@ def block_loss(network: Network, backend: Backend, params: Parameters, batch: Ba
     return loss, dy, forward
 
 
+def backward(
+    network: Network,
+    backend: Backend,
+    params: Parameters,
+    forward: Forward,
+    dy: Array,
+    grads: Parameters,
+    *,
+    batch_rows: int,
+    counted: Counted | None = None,
+    dstates: States | None = None,
+    inputs: bool = False,
+) -> tuple[Array | None, States, Flow]:
+    """Backward through all layers from any ∂L/∂y, along the traces of a forward pass.
+
+    Parameters
+    ----------
+    dy : ∂L/∂y (K, N, O), of the outputs that `forward` computed; `counted` says which steps they are (None: all).
+    grads : takes the gradients of the parameters.
+    batch_rows : what flow.per_sample multiplies ‖∂L/∂h_t[n]‖ by.
+    dstates : ∂L/∂(last states), like forward.h_last; None is zeros.
+    inputs : also compute ∂L/∂x.
+
+    Returns ∂L/∂x (T, N, D) or None, ∂L/∂h0, and the flow. Within a room of the backend ∂L/∂x lies in that room.
+    """
+    dstates0: list[Array] = []  # filled from the top recurrent layer down
+    flows: list[LayerFlow] = []
+    for i in reversed(range(len(network.layers))):
+        layer, dstate = network.layers[i], None
+        if layer.recurrent:
+            last = (forward.h_last if dstates is None else dstates)[-1 - len(dstates0)]
+            dstate = backend.xp.zeros(last.shape, last.dtype) if dstates is None else last
+            if not dstates0 and counted is not None:
+                free = dstate if dstates is None and network.directions == 1 else None
+                dy = counted.put(dy, len(forward.h), backend, free)
+        own, own_grads = network.own(i, params), network.own(i, grads)
+        dy, dstate, flow = backend.backward(
+            layer.backward,
+            own,
+            dy,
+            forward.traces[i],
+            dstate,
+            own_grads,
+            inputs=inputs or i > 0,
+            **layer.options,
+        )
+        if layer.recurrent:
+            dstates0.append(dstate.copy())
+            for cell in reversed(getattr(flow, "cells", (flow,))):
+                flows.append(LayerFlow(batch_rows * cell.row_norms.T, cell.flushed))
+    return dy if inputs else None, tuple(dstates0[::-1]), Flow(tuple(flows[::-1]), network.directions)
+
+
 def block_grads(
     network: Network,
     backend: Backend,
@@ -164,39 +218,19 @@ def block_grads(
     batch: Batch,
     grads: Parameters,
     inputs: bool = False,
+    saturation: bool = False,
 ) -> Backward:
     """Loss and gradients of one block of rows; those of the parameters are written into `grads`."""
     with backend.room():  # of what is made in here only copies may leave
         loss, dy, forward = block_loss(network, backend, params, batch)
-        dstates: list[Array] = []  # filled from the top recurrent layer down
-        flows: list[LayerFlow] = []
-        for i in reversed(range(len(network.layers))):
-            layer, dstate = network.layers[i], None
-            if layer.recurrent:
-                last = forward.h_last[-1 - len(dstates)]
-                dstate = backend.xp.zeros(last.shape, last.dtype)
-                if not dstates:
-                    ends = dstate if network.directions == 1 else None
-                    dy = batch.counted.put(dy, len(batch.x), backend, ends)
-            own, own_grads = network.own(i, params), network.own(i, grads)
-            dy, dstate, flow = backend.backward(
-                layer.backward,
-                own,
-                dy,
-                forward.traces[i],
-                dstate,
-                own_grads,
-                inputs=inputs or i > 0,
-                **layer.options,
-            )
-            if layer.recurrent:
-                dstates.append(dstate.copy())
-                for cell in reversed(getattr(flow, "cells", (flow,))):
-                    flows.append(LayerFlow(batch.batch_rows * cell.row_norms.T, cell.flushed))
+        given: dict[str, Any] = {"batch_rows": batch.batch_rows, "counted": batch.counted, "inputs": inputs}
+        dx, dstates0, flow = backward(network, backend, params, forward, dy, grads, **given)
+        if saturation:
+            cells = saturations.of_cells(network.layers, backend, forward.traces, batch.lengths)
+            flow = flow.saturated_as(cells)
         h_last = tuple(state.copy() for state in forward.h_last)
-        dx = dy.copy() if inputs else None
-    flow = Flow(tuple(flows[::-1]), network.directions)
-    return Backward(loss, grads, tuple(dstates[::-1]), dx, h_last, flow)
+        dx = dx.copy() if dx is not None else None
+    return Backward(loss, grads, dstates0, dx, h_last, flow)
 
 
 def rows_of_blocks(backend: Backend, N: int, work: int, lengths: Array | None) -> tuple[list[Any], Array | None]:
@@ -269,6 +303,7 @@ def loss_and_grads(
     batch: Batch,
     inputs: bool = False,
     rng: np.random.Generator | None = None,
+    saturation: bool = False,
 ) -> Backward:
     """Loss and gradients of a minibatch: its blocks, put together in their order."""
     if rng is not None and any(layer.draw for layer in network.layers):
@@ -276,14 +311,14 @@ def loss_and_grads(
     blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
     grads = params.like(backend.xp.empty_like(params.vector))
     if len(blocks) == 1:
-        return block_grads(network, backend, params, batch, grads, inputs)
+        return block_grads(network, backend, params, batch, grads, inputs, saturation)
 
     with backend.room():
         others = backend.empty((len(blocks) - 1, grads.vector.size), grads.vector.dtype)
 
         def block(i: int) -> Backward:
             part = params.like(others[i - 1]) if i else grads
-            return block_grads(network, backend, params, batch.block(blocks[i]), part, inputs)
+            return block_grads(network, backend, params, batch.block(blocks[i]), part, inputs, saturation)
 
         results = backend.map(block, range(len(blocks)))
         add_up(backend, grads.vector, others)
@@ -291,7 +326,9 @@ def loss_and_grads(
     def layer_flow(i: int) -> LayerFlow:
         flows = [r.flow.layers[i] for r in results]
         return LayerFlow(
-            _side_by_side([flow.per_sample for flow in flows], 0, back), sum(flow.flushed for flow in flows)
+            _side_by_side([flow.per_sample for flow in flows], 0, back),
+            sum(flow.flushed for flow in flows),
+            _side_by_side([flow.saturation for flow in flows], 0, back) if saturation else None,
         )
 
     layers = range(len(results[0].grads_h0))

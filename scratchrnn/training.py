@@ -95,7 +95,9 @@ def fit(
     seed : of the shuffling, and of layers that draw random numbers.
     progress : show a progress bar (never where standard error is no terminal).
     callbacks : `Callback` objects such as `EarlyStopping`, or functions (model, history); True ends training.
-    track : "norms" keeps ‖∂L/∂h_t‖ in `history.flow`; None does not.
+    track : "norms" keeps ‖∂L/∂h_t‖ of every recurrent cell in `history.flow`. "all" also keeps its least, median and
+        largest over the rows, the fraction of saturated units, the gradient norm of every tensor before clipping, and
+        ‖Δθ‖/‖θ‖; a model that overrides `loss_and_grads` must take `saturation=True` for it. None keeps nothing.
     resume : a history to go on from: same optimizer averages, same random numbers, as if training had never stopped.
 
     Ctrl-C ends training and returns the history so far. Raises NonFiniteError when a loss, a gradient or an update is
@@ -149,18 +151,23 @@ def _update(
         raise NonFiniteError("the state carried over from the piece before is not finite", "h0", None, history, update)
     if not batch.counted:
         return 0.0, model.forward(batch.x, batch.h0, batch.lengths).h_last
-    result = model.loss_and_grads(**batch.arguments, rng=history.rng)
+    closely = track == "all" and history.flow.wants(update)
+    result = model.loss_and_grads(**batch.arguments, rng=history.rng, **({"saturation": True} if closely else {}))
     loss, grad = float(result.loss), result.grads.vector
     norm = float(backend.twin(vector_norm)(grad))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise NonFiniteError(*_diagnosis(model, batch, result), history, update)
 
+    seen: dict[str, Any] = {"grad_norms": _norms(model, grad)} if closely else {}
     clipped = clip_norm is not None and backend.twin(shrink)(grad, norm, float(clip_norm))
     if clip_value is not None:
         clipped |= clip_by_value(grad, clip_value)
 
     delta = grad  # the step takes the place of the gradient
     history.optimizer.step(delta, grad, history.moments, update, backend, vector)
+    if closely:
+        weights = _norms(model, vector)
+        seen["update_ratios"] = {name: np.divide(d, weights[name]) for name, d in _norms(model, delta).items()}
     if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
         history.moments = {}  # spoiled: nothing can go on from them
         names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
@@ -170,8 +177,15 @@ def _update(
     history.grad_norm.append(norm)
     history.clipped.append(clipped)
     if track:
-        history.flow.add(update, result.flow)
+        longer = result.flow.per_sample.shape[1] > batch.x.shape[1]  # it goes on where another sequence is written
+        history.flow.add(update, result.flow, lengths=None if longer else batch.lengths, **seen)
     return loss, result.h_last
+
+
+def _norms(model: SequenceModel, vector: Any) -> dict[str, float]:
+    """‖·‖ of every tensor in a vector such as the model's."""
+    norm = model._backend.twin(vector_norm)
+    return {name: float(norm(array.reshape(-1))) for name, array in model.params.like(vector).items()}
 
 
 def _are_finite(moments: Moments) -> bool:
@@ -297,8 +311,8 @@ def _check_arguments(
             above_zero(name, limit, infinity=True)
     if optimizer is not None and (isinstance(optimizer, type) or not hasattr(optimizer, "step")):
         raise TypeError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
-    if track not in ("norms", None):
-        raise ValueError(f'track must be "norms" or None, got {track!r}')
+    if track not in ("norms", "all", None):
+        raise ValueError(f'track must be "norms", "all" or None, got {track!r}')
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list, got {callbacks!r}")
     hooks = []

@@ -16,7 +16,7 @@ import pytest
 
 import scratchrnn as sr
 from benchmarks import __main__ as command
-from benchmarks import harness, process, readme_table, scaling, sides, steps
+from benchmarks import harness, process, readme_table, scaling, sides, steps, tracking
 from benchmarks.sides import MODULES, OURS
 from benchmarks.workloads import WORKLOADS, Workload
 from scratchrnn import cli
@@ -275,6 +275,22 @@ def test_compare_runs_every_mode() -> None:
     assert all(run["peak"] > 0 and run["sides"][OURS]["median"] > 0 for run in runs)
 
 
+def test_tracking_compares_with_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "WORKLOADS", {name: TINY[0]._replace(batches=2) for name in tracking.NAMES})
+    monkeypatch.setattr(tracking, "SECONDS", {True: 0.0})
+    result = tracking.measure(quick=True, threads=1)
+    assert [run["workload"] for run in result["runs"]] == list(tracking.NAMES)
+    assert all(set(run["times"]) == {"None", "norms", "all"} for run in result["runs"])
+
+    times = {"None": {"median": 2.0, "min": 1.0}, "norms": {"median": 2.02, "min": 1.0}}
+    times["all"] = {"median": 2.08, "min": 1.05}
+    ratios = tracking.ratios(times)
+    assert ratios == {"norms": {"median": 1.01, "min": 1.0}, "all": {"median": 1.04, "min": 1.05}}
+    head = {"processor": "Abacus", "cores": 2, "date": "2024-05-01"}
+    table = tracking.table({**head, "runs": [{"workload": "char", "times": times, "ratios": ratios}]})
+    assert "+1.0%" in table and "+4.0%" in table and "+5.0%" in table and "limits: norms 2%, all 5%" in table
+
+
 def test_command_needs_a_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,7 +301,7 @@ def test_command_needs_a_checkout(
 
 def test_command_names_what_it_knows(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "speed"]) == 2
-    assert "no benchmark 'speed'; choose from steps, process, scaling" in capsys.readouterr().err
+    assert "no benchmark 'speed'; choose from steps, process, scaling, tracking" in capsys.readouterr().err
     assert tuple(command.BENCHMARKS) == bench.NAMES
 
 

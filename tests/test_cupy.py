@@ -388,6 +388,34 @@ def test_check_gradients_sees_a_wrong_gradient_on_the_device(cupy: Any, monkeypa
     assert not report and "W_hh[2, 3]" in str(report)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("architecture", ["vanilla", "deep-bidirectional", "norm-dropout", "embedding"])
+def test_gradient_flow(cupy: Any, architecture: str, padded: bool) -> None:
+    model, other = make_model(architecture), make_model(architecture, backend="cupy")
+    batch = make_batch(model, padded=padded)
+    expected = sr.gradient_flow(model, **batch, spectrum=False)
+    actual = sr.gradient_flow(other, **batch, spectrum=False)
+    error = tolerance(cupy)
+    for name in ("saturated", "lag_map", "input_map"):
+        np.testing.assert_allclose(getattr(actual, name), getattr(expected, name), rtol=1e3 * error)
+    assert actual.grad_norms == pytest.approx(expected.grad_norms, rel=1e3 * error)
+    assert type(actual.loss) is float
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_fit_tracks_everything(cupy: Any, padded: bool) -> None:
+    flows = []
+    for backend in ("numpy", "cupy"):
+        model = make_model("deep-bidirectional", backend=backend)
+        flows.append(sr.fit(model, **training_set(model, padded=padded), epochs=2, batch_size=4, track="all").flow)
+    error = 1e3 * tolerance(cupy)
+    for name in ("layers", "spread", "saturated"):
+        np.testing.assert_allclose(getattr(flows[1], name), getattr(flows[0], name), rtol=error)
+    for name in ("grad_norms", "update_ratios"):
+        for tensor, values in getattr(flows[0], name).items():
+            np.testing.assert_allclose(getattr(flows[1], name)[tensor], values, rtol=error)
+
+
 def test_text_is_scored_and_sampled(cupy: Any) -> None:
     vocabulary = Vocabulary("abcde")
     models = [sr.VanillaRNN(5, 8, 5, loss="cross_entropy", backend=backend) for backend in ("numpy", "cupy")]

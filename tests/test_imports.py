@@ -25,8 +25,8 @@ ROWS: list[set[str]] = [
     {"parameters"},
     {"gradients", "layers.initial"},
     {"layers", "losses", "steps", "optimizers"},
-    {"backends.numba_twins", "backends.numba_layers", "door", "passes", "summary"},
-    {"model", "gradients.check", "gradients.references"},
+    {"backends.numba_twins", "backends.numba_layers", "door", "passes", "summary", "gradients.saturation"},
+    {"model", "gradients.check", "gradients.references", "gradients.observe", "gradients.maps"},
 ]
 TOP = {"cli", "__main__", ""}  # above even that; "" is the package itself
 

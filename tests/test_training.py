@@ -13,7 +13,7 @@ import pytest
 from helpers import LOSSES, STEPS, D, O, difference, flow_of, make_batch, make_model
 
 import scratchrnn as sr
-from scratchrnn.history import MAX_FLOW_ROWS, FlowRecord
+from scratchrnn.gradients.record import MAX_FLOW_ROWS, FlowRecord
 
 ROWS = 21  # three minibatches of 8, the last one smaller
 
@@ -408,7 +408,7 @@ def test_errors_survive_pickling() -> None:
         ({"clip_value": float("nan")}, ValueError, "clip_value must be above 0, got nan"),
         ({"clip_norm": "1"}, TypeError, "clip_norm must be a number"),
         ({"optimizer": "adam"}, TypeError, r"optimizer must be an object such as Adam\(1e-3\), got 'adam'"),
-        ({"track": "all"}, ValueError, 'track must be "norms" or None'),
+        ({"track": "every"}, ValueError, 'track must be "norms", "all" or None, got'),
         ({"target": None}, TypeError, "fit needs a target"),
         ({"steps": "first"}, ValueError, "steps='first' is not known"),
         ({"x": np.zeros((ROWS, 7))}, ValueError, r"pass x\[..., None\]"),

@@ -13,7 +13,7 @@ import scratchrnn as sr
 from scratchrnn import losses, optimizers
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
-from scratchrnn.gradients import clip
+from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
 TWINS = numba_layers.TWINS
@@ -207,6 +207,18 @@ def subtract_cases(new: Arrays) -> Iterator[Case]:
     yield "the largest number", (new(9), np.full(9, np.finfo(new.dtype).max, new.dtype)), {}
 
 
+def saturated_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, _, H, _ in SHAPES:
+        edges = np.array([0.9989, -0.9989, 0.9991, -0.9991, 1.0, -1.0, 0.0, -0.0, 0.5, np.nan])
+        h = new.rng.choice(edges, (T + 1, N, H)).astype(np.float32).astype(new.dtype)
+        valid = np.arange(T)[:, None, None] < new.rng.integers(1, T + 1, (N, 1))
+        for mask in (None, valid):
+            for nonlinearity in ("tanh", "relu"):
+                where = f"{(T, N, H)} {nonlinearity}, {'padded' if mask is valid else 'whole'}"
+                yield where, (h[1:], mask, nonlinearity), {}
+                yield f"a view {where}", (h[1:, ::-1], mask, nonlinearity), {}
+
+
 def optimizer_cases(optimizer: Any) -> Callable[[Arrays], Iterator[Case]]:
     def cases(new: Arrays) -> Iterator[Case]:
         for size in (1, 7, 100):
@@ -235,6 +247,7 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     linear.backward: linear_backward_cases,
     losses.mse: mse_cases,
     losses.softmax_cross_entropy: cross_entropy_cases,
+    saturation.saturated: saturated_cases,
     clip.vector_norm: vector_norm_cases,
     clip.shrink: shrink_cases,
     optimizers.subtract: subtract_cases,

@@ -14,10 +14,11 @@ set_threads = sr.set_num_threads
 
 
 class Side:
-    """The default backend."""
+    """The default backend; `track` is what epochs record."""
 
-    def __init__(self, workload: Workload, dtype: str) -> None:
+    def __init__(self, workload: Workload, dtype: str, track: str | None = "norms") -> None:
         w = self.workload = workload
+        self.track = track
         rnn = sr.RNN(w.D, w.H, num_layers=w.layers, bidirectional=w.bidirectional)
         self.model = sr.SequenceModel([rnn, sr.Linear(w.width, w.O)], dtype=dtype)
         for name, array in w.weights(dtype).items():
@@ -52,6 +53,7 @@ class Side:
             steps=self.steps,
             lengths=self.lengths,
             progress=False,
+            track=self.track,
             callbacks=[lambda model, history: ends.append(time.perf_counter())],
         )
         return [end - start for start, end in zip(ends, ends[1:], strict=False)]

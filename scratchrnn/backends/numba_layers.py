@@ -1,4 +1,5 @@
-"""Twins of further layers: the stack and the embedding, made of what `numba_twins.py` has, and layer normalisation.
+"""Twins of further layers: the stack and the embedding, made of what `numba_twins.py` has, layer normalisation, and
+the count of saturated units.
 
 `TWINS` and `FILLS` are the whole tables, theirs and those of `numba_twins.py`.
 """
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..gradients import saturation
 from ..layers import embedding, layer_norm, stack
 from . import numba_twins
 from .arrays import Array
@@ -60,6 +62,23 @@ def _norm_back(
         dbeta[j] = sums[1, j]
 
 
+def _saturated(fractions: Array, h: Array, valid: Array, tanh: bool, limit: Any) -> None:
+    """The fraction of saturated units of every row, NaN where a row is over (valid may be empty: none is).
+
+    h (M, H), fractions (M,); limit is a number of the dtype of h.
+    """
+    M, H = h.shape
+    for i in range(M):
+        count = np.int32(0)
+        if tanh:
+            for j in range(H):
+                count += np.int32(abs(h[i, j]) > limit)
+        else:
+            for j in range(H):
+                count += np.int32(h[i, j] == 0)
+        fractions[i] = count / H if len(valid) == 0 or valid[i] else np.nan
+
+
 def rows_of(a: Array) -> Array:
     """Every step of every row: (T, N, F) → (T·N, F)."""
     return a.reshape(-1, a.shape[2])
@@ -67,6 +86,8 @@ def rows_of(a: Array) -> Array:
 
 norm = Kernel(_norm, **OPTIONS)
 norm_back = Kernel(_norm_back, **OPTIONS)
+saturated = Kernel(_saturated, **OPTIONS)
+NONE_OVER = np.empty(0, bool)
 
 
 def layer_norm_forward(
@@ -118,6 +139,15 @@ def embedding_backward(
     return None, None, out, None
 
 
+def saturated_fractions(h: Array, valid: Array | None, nonlinearity: str) -> Array:
+    """Twin of `gradients.saturation.saturated`."""
+    fractions = np.empty(h.shape[:2])
+    mask = NONE_OVER if valid is None else ready(valid).reshape(-1)
+    limit = h.dtype.type(saturation.SATURATED)
+    saturated(fractions.reshape(-1), rows_of(ready(h)), mask, nonlinearity == "tanh", limit)
+    return fractions
+
+
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     **numba_twins.TWINS,
     stack.forward: partial(stack.forward, recurrence=numba_twins.rnn_forward),
@@ -125,6 +155,7 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     embedding.backward: embedding_backward,
     layer_norm.forward: layer_norm_forward,
     layer_norm.backward: layer_norm_backward,
+    saturation.saturated: saturated_fractions,
 }
 FILLS: frozenset[Callable[..., Any]] = numba_twins.FILLS | {
     stack.backward,

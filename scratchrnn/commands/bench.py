@@ -12,13 +12,14 @@ from typing import Any
 from . import options
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMES = ("steps", "process", "scaling")
+NAMES = ("steps", "process", "scaling", "tracking")
 EPILOG = """\
 benchmarks:
   steps     forward, forward + backward, whole update: seven networks beside PyTorch, JAX, Keras and a NumPy loop,
             whichever are installed, in turns in one process; first all must agree on losses and gradients
   process   whole programs: import, compile, train the chapter's sine; peak memory
   scaling   how cost grows with T, N and H
+  tracking  what recording gradients costs an update
 
 examples:
   scratchrnn bench --quick       two minutes instead of fifteen

@@ -24,6 +24,7 @@ from ..backends.arrays import Array, to_numpy
 from ..checks import above_zero
 from .references import SAFETY, Checker
 from .report import Comparison, Entry, GradientCheckError, GradientReport, TensorReport
+from .saturation import SATURATED
 
 TOLERANCES = {
     np.dtype("float64"): {"finite differences": 1e-7, "complex step": 1e-12, "adjoint": 1e-12},
@@ -32,7 +33,6 @@ TOLERANCES = {
 DIRECTIONS = 2  # random directions per tensor
 ENTRIES = 8  # single entries looked at in a tensor that passes
 BLOCK = 32  # entries that the search for a culprit ends with
-SATURATED = 0.999
 
 
 def check_gradients(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..backends.arrays import Array, namespace
 from .clip import row_norms
@@ -13,15 +16,28 @@ class LayerFlow(NamedTuple):
 
     per_sample (N, T) is N · ‖∂L/∂h_t[n]‖, the norm over hidden units for row n, freed of the 1/N of the batch mean.
     flushed (T,) counts the entries of ∂L/∂h_t below the smallest normal number of the dtype, which were set to 0.
+    saturation (N, T) is the fraction of units of each row whose slope is (nearly) 0: |h| > 0.999 of tanh, h = 0 of
+    relu; NaN where the row is over, None where nobody asked.
     """
 
     per_sample: Array
     flushed: Array
+    saturation: Array = None
 
     @property
     def norms(self) -> Array:
         """(T,) float64: ‖∂L/∂h_t‖ over batch and hidden units. Of a mean loss it shrinks as 1/√N."""
         return row_norms(self.per_sample.T) / len(self.per_sample)
+
+    @property
+    def saturated(self) -> Array:
+        """(T,) float64: the fraction of saturated units over the rows that are not over; NaN where all are.
+
+        Raises ValueError where nobody asked.
+        """
+        if self.saturation is None:
+            raise ValueError("saturated units were not counted; call loss_and_grads(…, saturation=True)")
+        return mean_of_rows(self.saturation)
 
 
 class Flow(NamedTuple):
@@ -48,7 +64,8 @@ class Flow(NamedTuple):
         side_by_side = namespace(sides[0].per_sample).concatenate(
             [side.per_sample[..., None] for side in sides], axis=2
         )
-        return LayerFlow(row_norms(side_by_side), sum(side.flushed for side in sides))
+        saturation = None if sides[0].saturation is None else sum(side.saturation for side in sides) / len(sides)
+        return LayerFlow(row_norms(side_by_side), sum(side.flushed for side in sides), saturation)
 
     @property
     def norms(self) -> Array:
@@ -65,8 +82,24 @@ class Flow(NamedTuple):
         """(T,) int: entries of ∂L/∂h_t set to 0 because they were subnormal."""
         return self.top.flushed
 
+    def saturated_as(self, saturation: Sequence[Array]) -> Flow:
+        """The same with the saturation (N, T) of every layer."""
+        layers = tuple(layer._replace(saturation=own) for layer, own in zip(self.layers, saturation, strict=True))
+        return self._replace(layers=layers)
+
     def plot(self, ax: Any = None) -> Any:
         """Draw ‖∂L/∂h_t‖ against the time step: median over the rows, with their range. Returns the matplotlib axes."""
         from ..plots import plot_flow
 
         return plot_flow(self, ax)
+
+
+def mean_of_rows(a: Array) -> Array:
+    """(…, T): the mean over the rows of a (…, N, T), which is NaN where a row is over; NaN where all are."""
+    xp = namespace(a)
+    means = a.mean(axis=-2)
+    if not xp.isnan(means).any():
+        return means
+    there = ~xp.isnan(a)
+    counts = there.sum(axis=-2)
+    return xp.where(counts > 0, xp.where(there, a, 0).sum(axis=-2) / xp.maximum(counts, 1), np.nan)

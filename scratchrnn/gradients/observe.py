@@ -1,0 +1,137 @@
+"""Everything there is to see of the gradients of one batch, in one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..backends.arrays import Array, to_numpy
+from ..model import SequenceModel
+from . import maps
+from .clip import global_norm
+from .flow import Flow, LayerFlow
+
+if TYPE_CHECKING:
+    from .spectrum import JacobianSpectrum
+
+
+@dataclass(frozen=True, repr=False)
+class GradientFlow:
+    """The gradients of one batch, as `gradient_flow` saw them.
+
+    loss : L.
+    flow : ‖∂L/∂h_t‖ of every recurrent layer, the `Flow` of `loss_and_grads`; `norms`, `per_sample`, `layers` and
+        `flushed` are its own.
+    grad_norms : ‖∂L/∂θ‖ of every parameter by its name.
+    saturated (cells, T) : fraction of units whose slope is (nearly) 0, |h| > 0.999 of tanh and h = 0 of relu, for every
+        recurrent cell from bottom to top; NaN at steps where all rows are over.
+    lag_map (T, T) : [t, k] is ‖∂L_t/∂h_k‖ of the top recurrent layer: the root mean square, over the rows that count at
+        t, of ‖∂L_nt/∂h_k[n]‖. NaN where no row counts, and for k > t (with both directions they are there).
+    input_map (T, T) : [t, k] is ‖∂y_t/∂x_k‖, the root mean square over rows of the Frobenius norm; NaN likewise.
+    spectrum : singular values of ∂h_t/∂h_k, the `JacobianSpectrum` of the first row.
+
+    The last three are None where they were not asked for.
+    """
+
+    loss: float
+    flow: Flow
+    grad_norms: dict[str, float]
+    saturated: np.ndarray
+    lag_map: np.ndarray | None = None
+    input_map: np.ndarray | None = None
+    spectrum: JacobianSpectrum | None = None
+
+    @property
+    def norms(self) -> Array:
+        """(T,) float64: ‖∂L/∂h_t‖ of the top recurrent layer over batch and hidden units."""
+        return self.flow.norms
+
+    @property
+    def per_sample(self) -> Array:
+        """(N, T) float64: N · ‖∂L/∂h_t[n]‖ of the top recurrent layer."""
+        return self.flow.per_sample
+
+    @property
+    def layers(self) -> tuple[LayerFlow, ...]:
+        """Norms of every recurrent layer, bottom to top."""
+        return self.flow.layers
+
+    @property
+    def flushed(self) -> Array:
+        """(T,) int: entries of ∂L/∂h_t set to 0 because they were subnormal."""
+        return self.flow.flushed
+
+    def __repr__(self) -> str:
+        seen = [name for name in ("lag_map", "input_map", "spectrum") if getattr(self, name) is not None]
+        return f"GradientFlow(loss {self.loss:.4g}, {self.flow!r}{''.join(f', {name}' for name in seen)})"
+
+    def plot(self, fig: Any = None) -> Any:
+        """Draw all of it. Returns the matplotlib figure."""
+        from ..plots import plot_gradient_flow
+
+        return plot_gradient_flow(self, fig)
+
+
+def gradient_flow(
+    model: SequenceModel,
+    x: Any,
+    target: Any,
+    *,
+    h0: Any = None,
+    steps: Any = "all",
+    lengths: Any = None,
+    lag_map: bool = True,
+    input_map: bool = True,
+    spectrum: bool = True,
+    progress: bool = True,
+) -> GradientFlow:
+    """What a batch sends back through time: norms, saturation, which step depends on which, and Jacobian spectra.
+
+    Parameters
+    ----------
+    x, target, h0, steps, lengths : as `model.loss_and_grads`.
+    lag_map : also ‖∂L_t/∂h_k‖ for all pairs of steps: as long as T backward passes.
+    input_map : also ‖∂y_t/∂x_k‖ ("what did this output look at?"): min(O, H) times as long.
+    spectrum : also the singular values of ∂h_t/∂h_k, for the first row.
+    progress : show a progress bar where it takes long (never where standard error is no terminal).
+
+    The maps take memory for a bounded number of rows and steps at a time. Layers that are random in training are not
+    random here. Raises what `loss_and_grads` raises, and TypeError for a model that is no SequenceModel.
+
+    >>> from scratchrnn import VanillaRNN
+    >>> rng = np.random.default_rng(0)
+    >>> model = VanillaRNN(2, 4, 3, backend="numpy")
+    >>> seen = gradient_flow(model, rng.normal(size=(2, 5, 2)), rng.normal(size=(2, 5, 3)), spectrum=False)
+    >>> seen.lag_map.shape, seen.saturated.shape
+    ((5, 5), (1, 5))
+    """
+    from tqdm import tqdm
+
+    if not isinstance(model, SequenceModel):
+        raise TypeError(
+            f"gradient_flow looks into a SequenceModel, got {type(model).__name__}; of an EncoderDecoder pass its "
+            "decoder, with x=model.shifted(target) and h0=model.encoder.forward(x).h_last"
+        )
+    given: dict[str, Any] = {"h0": h0, "steps": steps, "lengths": lengths}
+    result = model.loss_and_grads(x, target, **given, saturation=True)
+    batch = model._check_batch(x, target, h0, steps, lengths)
+    wanted = {"lag_map": (maps.lag_map, lag_map), "input_map": (maps.input_map, input_map)}
+    seen: dict[str, Any] = {}
+    total = maps.blocks(model, batch) * len(batch.x) * (bool(lag_map) + bool(input_map))
+    with tqdm(total=total, unit="step", delay=2, leave=False, disable=None if progress else True) as bar:
+        for name, (compute, asked) in wanted.items():
+            if asked:
+                seen[name] = compute(model, batch, bar.update)
+    if spectrum:
+        from .spectrum import jacobian_spectrum
+
+        seen["spectrum"] = jacobian_spectrum(model, x, h0=h0, lengths=lengths)
+    return GradientFlow(
+        float(result.loss),
+        result.flow,
+        {name: global_norm(grad) for name, grad in result.grads.items()},
+        np.stack([to_numpy(layer.saturated) for layer in result.flow.layers]),
+        **seen,
+    )

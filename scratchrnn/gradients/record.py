@@ -1,0 +1,242 @@
+"""The flow of gradients over a whole training run, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backends.arrays import to_numpy
+from .clip import row_norms
+from .flow import Flow, LayerFlow, mean_of_rows
+
+MAX_FLOW_ROWS = 512
+MAX_FLOW_NUMBERS = 1 << 22  # 32 MiB
+MAX_SEEN = 16
+MAX_SEEN_NUMBERS = 1 << 18
+
+
+class Details(NamedTuple):
+    """What track="all" sees of one update besides the norms."""
+
+    spread: np.ndarray  # (3, cells, T): least, median and largest N · ‖∂L/∂h_t[n]‖ over the rows
+    saturated: np.ndarray  # (cells, T)
+    grad_norms: np.ndarray  # (tensors,): before clipping
+    update_ratios: np.ndarray  # (tensors,): ‖Δθ‖ / ‖θ‖
+
+
+class FlowRow(NamedTuple):
+    """One update."""
+
+    update: int  # its number, from 1
+    batch_rows: int  # N of that minibatch
+    norms: np.ndarray  # (cells, T)
+    details: Details | None = None
+
+    @property
+    def size(self) -> int:
+        """Numbers in it."""
+        return self.norms.size + sum(array.size for array in self.details or ())
+
+
+class Seen(NamedTuple):
+    """What an update leaves, before it is made into a row."""
+
+    update: int
+    layers: tuple[LayerFlow, ...]
+    lengths: Any
+    tensors: tuple[tuple[float, ...], tuple[float, ...]] | None  # gradient norms, update ratios
+
+    def row(self) -> FlowRow:
+        """Norms, and where tensors were looked at, everything."""
+        per_sample = np.stack([to_numpy(layer.per_sample).T for layer in self.layers])  # (cells, T, N)
+        details = None
+        if self.tensors is not None:
+            saturated = mean_of_rows(np.stack([to_numpy(layer.saturation) for layer in self.layers]))
+            details = Details(spread(per_sample, self.lengths), saturated, *map(np.array, self.tensors))
+        N = per_sample.shape[2]
+        return FlowRow(self.update, N, row_norms(per_sample) / N, details)
+
+
+class FlowRecord:
+    """‖∂L/∂h_t‖ over time steps and updates, and what else was tracked, thinned evenly to a bounded size.
+
+    A record has at most MAX_FLOW_ROWS rows, and fewer where those would hold more than MAX_FLOW_NUMBERS numbers. When
+    the room runs out every second row is dropped and twice as many updates are skipped from then on, so that the rows
+    kept are always evenly spaced over the whole run. A cell is one recurrence: a level or a direction of a recurrent
+    layer; cells are numbered from bottom to top, forward before reverse. Tables have NaN past the end of shorter
+    sequences, and where a row was recorded without what they show.
+    """
+
+    def __init__(
+        self, rows: Sequence[FlowRow] = (), every: int = 1, directions: int = 1, names: Sequence[str] = ()
+    ) -> None:
+        self.directions = directions  # of the top recurrent layer, which has as many of the last cells
+        self.names = tuple(names)  # of the tensors
+        self._rows = list(rows)
+        self._size = sum(row.size for row in self._rows)
+        self._every = every
+        self._seen: list[Seen] = []  # not yet made into rows: many at a time cost less, the processor being warm to it
+
+    @property
+    def rows(self) -> list[FlowRow]:
+        """Every update that is kept."""
+        self._settle()
+        return self._rows
+
+    @property
+    def every(self) -> int:
+        """One update in so many has a row."""
+        self._settle()
+        return self._every
+
+    def wants(self, update: int) -> bool:
+        """Whether this update would get a row."""
+        return (update - 1) % self._every == 0
+
+    def add(
+        self,
+        update: int,
+        flow: Flow,
+        *,
+        lengths: Any = None,
+        grad_norms: dict[str, float] | None = None,
+        update_ratios: dict[str, float] | None = None,
+    ) -> None:
+        """Record one update, or pass over it; in detail where norms and ratios of the tensors are given.
+
+        lengths (N,) says where rows are over: what lies behind takes no part in least, median and largest.
+        """
+        if not self.wants(update):
+            return
+        self.directions = flow.directions
+        tensors = None
+        if grad_norms is not None and update_ratios is not None:
+            self.names = tuple(grad_norms)
+            tensors = tuple(grad_norms.values()), tuple(update_ratios[name] for name in self.names)
+        self._seen.append(Seen(update, flow.layers, lengths, tensors))
+        held = len(self._seen) * sum(2 * layer.per_sample.size for layer in flow.layers)
+        if len(self._seen) == MAX_SEEN or held > MAX_SEEN_NUMBERS:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Make rows of what was seen."""
+        while self._seen:
+            self._keep(self._seen.pop(0).row())
+
+    def _keep(self, row: FlowRow) -> None:
+        """Append a row where one belongs, and make room for it first."""
+        while (
+            self._rows
+            and self.wants(row.update)
+            and (len(self._rows) >= MAX_FLOW_ROWS or self._size + row.size > MAX_FLOW_NUMBERS)
+        ):
+            self._every *= 2
+            self._rows = [kept for kept in self._rows if self.wants(kept.update)]
+            self._size = sum(kept.size for kept in self._rows)
+        if self.wants(row.update):
+            self._rows.append(row)
+            self._size += row.size
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"FlowRecord({len(self)} updates × {self.norms.shape[1]} time steps, every {self.every})"
+
+    @property
+    def updates(self) -> list[int]:
+        """Number of the update, from 1, that each row belongs to."""
+        return [row.update for row in self.rows]
+
+    @property
+    def batch_rows(self) -> list[int]:
+        """N of each minibatch."""
+        return [row.batch_rows for row in self.rows]
+
+    @property
+    def norms(self) -> np.ndarray:
+        """(rows, T) float64: ‖∂L/∂h_t‖ of the top recurrent layer, both directions together."""
+        top = [row.norms[-self.directions :] for row in self.rows]
+        return table([row_norms(sides.T)[None] for sides in top], 2).sum(axis=1)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.norms if dtype is None else self.norms.astype(dtype)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.norms[index]
+
+    @property
+    def per_sample(self) -> np.ndarray:
+        """(rows, T): √N · ‖∂L/∂h_t‖, the root mean square over rows of N · ‖∂L/∂h_t[n]‖.
+
+        The norm of a mean loss's gradient shrinks as 1/√N; this does not, so minibatches of different size compare.
+        """
+        return self.norms * np.sqrt(np.array(self.batch_rows, dtype=float))[:, None]
+
+    @property
+    def layers(self) -> np.ndarray:
+        """(rows, cells, T) float64: ‖∂L/∂h_t‖ of every recurrent cell."""
+        return table([row.norms for row in self.rows], 2)
+
+    @property
+    def log10(self) -> np.ndarray:
+        """(rows, cells, T): log10 ‖∂L/∂h_t‖, NaN where it is exactly 0: `zeros` says where."""
+        layers = self.layers
+        return np.log10(np.where(layers > 0, layers, np.nan))
+
+    @property
+    def zeros(self) -> np.ndarray:
+        """(rows, cells, T) bool: where ‖∂L/∂h_t‖ is exactly 0."""
+        return self.layers == 0
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(rows, 3, cells, T): least, median and largest N · ‖∂L/∂h_t[n]‖ over the rows of the minibatch."""
+        nothing = np.empty((3, 0, 0))
+        return table([row.details.spread if row.details else nothing for row in self.rows], 3)
+
+    @property
+    def saturated(self) -> np.ndarray:
+        """(rows, cells, T): fraction of units whose slope is (nearly) 0, |h| > 0.999 of tanh and h = 0 of relu."""
+        nothing = np.empty((0, 0))
+        return table([row.details.saturated if row.details else nothing for row in self.rows], 2)
+
+    @property
+    def grad_norms(self) -> dict[str, np.ndarray]:
+        """For each tensor (rows,): ‖∂L/∂θ‖ before clipping."""
+        return self._of_tensors("grad_norms")
+
+    @property
+    def update_ratios(self) -> dict[str, np.ndarray]:
+        """For each tensor (rows,): ‖Δθ‖ / ‖θ‖, what the update changes of what it found; inf where that was 0."""
+        return self._of_tensors("update_ratios")
+
+    def _of_tensors(self, which: str) -> dict[str, np.ndarray]:
+        nothing = np.full(len(self.names), np.nan)
+        columns = [getattr(row.details, which) if row.details else nothing for row in self.rows]
+        return {name: np.array([column[i] for column in columns]) for i, name in enumerate(self.names)}
+
+
+def spread(per_sample: np.ndarray, lengths: Any = None) -> np.ndarray:
+    """(3, cells, T): least, median and largest over the rows of (cells, T, N) that are not over; NaN where all are."""
+    T, N = per_sample.shape[1:]
+    if lengths is None:
+        ordered = np.sort(per_sample, axis=2)
+        return np.stack([ordered[..., 0], (ordered[..., (N - 1) // 2] + ordered[..., N // 2]) / 2, ordered[..., -1]])
+    inside = np.arange(T)[:, None] < to_numpy(lengths)
+    ordered = np.sort(np.where(inside, per_sample, np.nan), axis=2)  # NaN last
+    t, last = np.arange(T), np.maximum(inside.sum(axis=1) - 1, 0)
+    median = (ordered[:, t, last // 2] + ordered[:, t, (last + 1) // 2]) / 2
+    return np.stack([ordered[..., 0], median, ordered[:, t, last]])
+
+
+def table(arrays: Sequence[np.ndarray], axes: int) -> np.ndarray:
+    """Arrays (…, cells, T) of so many axes as one, with NaN where one has fewer steps, or fewer cells at the bottom."""
+    shape = np.max([array.shape for array in arrays], axis=0, initial=0) if arrays else np.zeros(axes, int)
+    result = np.full((len(arrays), *shape), np.nan)
+    for row, array in zip(result, arrays, strict=True):
+        *_, cells, T = array.shape
+        row[..., shape[-2] - cells :, :T] = array
+    return result
