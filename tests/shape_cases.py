@@ -21,7 +21,7 @@ from test_twins import TWINS, assert_twin, converted
 import scratchrnn as sr
 from scratchrnn import losses, optimizers
 from scratchrnn.backends import numba_backend
-from scratchrnn.gradients import clip
+from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
@@ -170,6 +170,14 @@ def embedding_backward(new: Numbers) -> Call:
     return ({"E": new("DH")}, new("TNH"), embedding.Trace(tokens), None), {}
 
 
+def saturated(new: Numbers) -> Call:
+    """States that are saturated, not so, or 0, each as good as a third of them."""
+    h = new("TNH")
+    h = np.sign(h) * new.rng.choice([1.0, 0.5, 0.0], size=h.shape)
+    mask = new.mask()
+    return (h, None if mask is None else mask[:, :, None], new.nonlinearity()["nonlinearity"]), {}
+
+
 def linear_forward(new: Numbers) -> Call:
     return (new.output(), new("TNH"), None), {}
 
@@ -227,6 +235,7 @@ CALLS: dict[Any, Callable[[Numbers], Call]] = {
     embedding.backward: embedding_backward,
     layer_norm.forward: layer_norm_forward,
     layer_norm.backward: layer_norm_backward,
+    saturation.saturated: saturated,
     linear.forward: linear_forward,
     linear.backward: linear_backward,
     losses.mse: mse,

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..gradients.lyapunov import lyapunov_spectrum
 from .result import Result
@@ -48,6 +47,8 @@ def gaussian_exponents(
     N: int = 20, steps: int = 200, products: int = 400, seed: int = 0, progress: bool = False
 ) -> np.ndarray:
     """Measured exponents (N,) of products of N × N Gaussian matrices, by QR; the mean of several products."""
+    from tqdm import tqdm
+
     rng = np.random.default_rng(seed)
     Q = np.broadcast_to(np.eye(N), (products, N, N))
     total = np.zeros(N)
@@ -79,6 +80,8 @@ class Exponents(NamedTuple):
 
 def measure(quick: bool, progress: bool) -> Exponents:
     """Both; quick takes fewer products."""
+    from tqdm import tqdm
+
     products = 200 if quick else 1000
     gaussian = gaussian_exponents(products=products, progress=progress)
     gains = tqdm(CHAOS, desc="onset of chaos", leave=False, disable=None if progress else True)
