@@ -259,6 +259,24 @@ def test_small_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch, architect
         assert max(parts) == (1, 1) if numbers == 1 else max(parts) > (1, 1)
 
 
+def test_many_outputs_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their unit matrix alone, for every row, would be larger than what is in use at a time."""
+    model = sr.SequenceModel([sr.RNN(D, 3), sr.LayerNorm(3), sr.Linear(3, 50)], backend="numpy")
+    batch = make_batch(model, padded=True)
+    whole = gradient_flow(model, **batch, lag_map=False, spectrum=False)
+    sizes, above = [], maps.Walk.above
+
+    def watched(self: Any, steps: Any, dy: Any) -> Any:
+        sizes.append(dy.size)
+        return above(self, steps, dy)
+
+    monkeypatch.setattr(maps, "NUMBERS", 1500)
+    monkeypatch.setattr(maps.Walk, "above", watched)
+    parts = gradient_flow(model, **batch, lag_map=False, spectrum=False)
+    assert max(sizes) <= 1500 < 50 * 50
+    np.testing.assert_allclose(parts.input_map, whole.input_map, rtol=1e-13)  # type: ignore[arg-type]
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """More rows and more outputs take no more memory than the tables of seeds of one step."""
     monkeypatch.setattr(maps, "NUMBERS", 1 << 14)
