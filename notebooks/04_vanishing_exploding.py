@@ -330,16 +330,17 @@ def recall(count, lag, seed):
 def learn(model, lag, regularizer=None):
     """Train, and return the history; validation is on new sequences."""
     x, target = recall(1000, lag, seed=1)
-    settings = {"steps": "last", "epochs": 12, "batch_size": 50, "optimizer": sr.Adam(0.003), "clip_norm": 1.0}
+    settings = {"steps": "last", "batch_size": 50, "optimizer": sr.Adam(0.003), "clip_norm": 1.0, "progress": False}
     new = recall(500, lag, seed=2)
-    return sr.fit(model, x, target, **settings, validation=new, regularizer=regularizer, progress=False)
+    epochs = 8 if QUICK else 12
+    return sr.fit(model, x, target, epochs=epochs, **settings, validation=new, regularizer=regularizer)
 
 
 # %%
 short, long = (learn(sr.VanillaRNN(2, 32, 1, init="spectral(0.7)"), lag) for lag in (5, 60))
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
 for history, name, colour, line in ((short, "lag 5", BLUE, "-"), (long, "lag 60", VERMILLION, "--")):
-    left.semilogy(range(1, 13), history.val_loss, line, color=colour, label=name)
+    left.semilogy(range(1, history.epochs + 1), history.val_loss, line, color=colour, label=name)
     right.semilogy(history.flow.per_sample[0][::-1], line, color=colour)
 style(left, "Loss on new sequences", "epoch", "loss")
 style(right, "The gradient of the first update", "steps back from the loss", "norm, per sample")

@@ -71,7 +71,8 @@ def execute(path: Path) -> NotebookNode:
     notebook = jupytext.read(path)
     arguments = ["--InlineBackend.figure_formats=svg", "--IPKernelApp.log_level=ERROR"]
     where = {"metadata": {"path": str(HERE)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", extra_arguments=arguments, resources=where).execute()
+    options = {"extra_arguments": arguments, "resources": where, "coalesce_streams": True}  # a line stays one line
+    NotebookClient(notebook, timeout=300, kernel_name="python3", **options).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":

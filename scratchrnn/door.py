@@ -58,7 +58,7 @@ def sequences(
         inside = backend.asarray(np.arange(T)[:, None] < lengths)  # (T, N)
         x = backend.xp.where(inside if tokens else inside[..., None], x, x.dtype.type(0))
     right = (x >= 0) & (x < features) if tokens else backend.xp.isfinite(x)
-    if not right.all():
+    if not _all(right, backend):
         where = _first(~right)
         value, (t, n, *rest) = x[where], where
         if tokens:
@@ -105,7 +105,7 @@ def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend) ->
         raise ValueError(f"expected h0 of shape {letters} = {shape}, got {h0.shape}")
     h0 = _cast(h0, dtype, backend)
     right = backend.xp.isfinite(h0)
-    if not right.all():
+    if not _all(right, backend):
         where = _first(~right)
         raise ValueError(f"h0{list(where)} is {float(h0[where])} in {h0.dtype}; every state must be finite")
     return h0
@@ -149,7 +149,7 @@ def targets(
     if counted.mask is not None:
         mask = backend.asarray(counted.mask)
         right |= ~(mask if classes else mask[..., None])
-    if not right.all():
+    if not _all(right, backend):
         where = _first(~right)
         k, n, *rest = where
         position = [n, *rest] if last else [n, int(np.arange(T)[counted.index][k]), *rest]
@@ -179,6 +179,11 @@ def _cast(array: Array, dtype: np.dtype, backend: Backend) -> Array:
         return backend.asarray(array)
     with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, and `finite` says so
         return backend.asarray(array, dtype)
+
+
+def _all(right: Array, backend: Backend) -> bool:
+    """Whether every entry is True: for small arrays in a third of the time that `right.all()` takes."""
+    return bool(backend.xp.count_nonzero(right) == right.size)
 
 
 def _first(wrong: Array) -> tuple[int, ...]:

@@ -225,7 +225,7 @@ class EncoderDecoder:
                 f"the decoder writes {decoder.output_size} symbols, so it reads {decoder.output_size + 1}, one of them "
                 f"before the first; this one reads {decoder.input_size}"
             )
-        shapes = [[layer.state_shape(1) for layer in model._recurrent()] for model in (encoder, decoder)]
+        shapes = [[layer.state_shape(1) for layer in model._recurrent] for model in (encoder, decoder)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"states of one row are {shapes[0]} in the encoder, but {shapes[1]} in the decoder")
 

@@ -64,8 +64,11 @@ class History:
 
         return plot_loss(self, ax)
 
-    def plot_gradients(self, fig: Any = None) -> Any:
-        """Draw ‖∂L/∂h_t‖ over time steps and updates beside the global norm per update; returns the figure."""
+    def plot_gradients(self, fig: Any = None, *, clip_norm: float | None = None) -> Any:
+        """Draw ‖∂L/∂h_t‖ over time steps and updates beside the global norm per update, with the limit that is given.
+
+        Below stands what else was tracked. Returns the figure.
+        """
         from .plots import plot_gradients
 
-        return plot_gradients(self, fig)
+        return plot_gradients(self, fig, clip_norm=clip_norm)

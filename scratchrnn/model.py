@@ -243,13 +243,12 @@ class SequenceModel:
 
     def _pack_states(self, h0: Any) -> Sequence[Any]:
         """The user's h0 as one entry per recurrent layer."""
-        recurrent = self._recurrent()
         if h0 is None:
-            return [None] * len(recurrent)
+            return [None] * len(self._recurrent)
         if not isinstance(h0, (tuple, list)):
             raise TypeError(f"h0 must be a tuple with one state per recurrent layer, got {type(h0).__name__}")
-        if len(h0) != len(recurrent):
-            raise ValueError(f"this model has {len(recurrent)} recurrent layers, h0 has {len(h0)} states")
+        if len(h0) != len(self._recurrent):
+            raise ValueError(f"this model has {len(self._recurrent)} recurrent layers, h0 has {len(h0)} states")
         return h0
 
     def _unpack_states(self, states: States) -> Any:
@@ -264,17 +263,15 @@ class SequenceModel:
         loss, h_last = passes.loss(self._network, self._backend, self.params, batch)
         return _scalar(loss), self._unpack_states(h_last)
 
-    def _recurrent(self) -> list[RecurrentLayer]:
-        return [cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent]
-
     def _check_layers(self) -> None:
         strangers = [layer for layer in self.layers if not hasattr(layer, "backward") or isinstance(layer, type)]
         if strangers:
             raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {strangers[0]!r}")
         self.layers = sized(self.layers)
+        self._recurrent = [cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent]
         if self.loss_name not in LOSSES:
             raise ValueError(f"loss={self.loss_name!r} is not known; choose one of {', '.join(LOSSES)}")
-        if not self._recurrent():
+        if not self._recurrent:
             raise ValueError("a SequenceModel needs at least one recurrent layer, such as RNN(input_size, hidden_size)")
         for i, layer in enumerate(self.layers):
             if i and not layer.takes_vectors:
@@ -295,7 +292,7 @@ class SequenceModel:
         T, N = x.shape[:2]
         states = tuple(
             door.state(state, layer.state_shape(N), dtype, backend)
-            for state, layer in zip(self._pack_states(h0), self._recurrent(), strict=True)
+            for state, layer in zip(self._pack_states(h0), self._recurrent, strict=True)
         )
         counted = counted_steps(steps, T, N, lengths)
         return x, states, None if lengths is None else backend.asarray(lengths), counted

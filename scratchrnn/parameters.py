@@ -50,15 +50,19 @@ class Parameters(MutableMapping[str, Array]):
 
     def _view(self, vector: Array) -> None:
         self.vector = vector
-        self._views = {name: vector[place].reshape(shape) for name, place, shape in self._places}
-        self._groups: dict[Symbols, dict[str, Array]] = {}
+        self._views = {
+            name: vector[place] if len(shape) == 1 else vector[place].reshape(shape)
+            for name, place, shape in self._places
+        }
+        self._groups: tuple[Any, list[dict[str, Array]]] = (None, [])
 
-    def group(self, symbols: Symbols) -> dict[str, Array]:
-        """Some of the arrays under other names: the parameters of a layer by its own symbols. Made once and kept."""
-        group = self._groups.get(symbols)
-        if group is None:
-            group = self._groups[symbols] = {symbol: self._views[name] for symbol, name in symbols}
-        return group
+    def groups(self, symbols: tuple[Symbols, ...]) -> list[dict[str, Array]]:
+        """The arrays under other names, layer by layer: its parameters by its own symbols. The latest are kept."""
+        of, groups = self._groups
+        if of is not symbols:
+            groups = [{symbol: self._views[name] for symbol, name in own} for own in symbols]
+            self._groups = symbols, groups
+        return groups
 
     def __getitem__(self, name: str) -> Array:
         try:

@@ -55,7 +55,7 @@ class Network(NamedTuple):
 
     def own(self, i: int, params: Parameters) -> dict[str, Array]:
         """Parameters of layer i by its own symbols."""
-        return params.group(self.symbols[i])
+        return params.groups(self.symbols)[i]
 
 
 class Batch(NamedTuple):
@@ -74,13 +74,12 @@ class Batch(NamedTuple):
         return len(self.x) * self.batch_rows * params.vector.size
 
     def block(self, rows: Any) -> Batch:
-        """A block of its rows (a slice, or their numbers), contiguous."""
-        contiguous = namespace(self.x).ascontiguousarray
+        """A block of its rows (a slice, or their numbers)."""
         return Batch(
-            contiguous(self.x[:, rows]),
+            self.x[:, rows],
             tuple(state[..., rows, :] for state in self.states),
             None if self.lengths is None else self.lengths[rows],
-            contiguous(self.target[:, rows]),
+            self.target[:, rows],
             self.counted.rows(rows),
             self.batch_rows,
             None if self.noise is None else tuple(None if m is None else m[..., rows, :] for m in self.noise),
@@ -153,8 +152,9 @@ def draw(network: Network, backend: Backend, batch: Batch, rng: np.random.Genera
 def block_loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Any, Array, Forward]:
     """The block's share of the loss, ∂L/∂y, and the forward pass they came from."""
     x, states, lengths, target, counted, _, noise = batch
-    forward = run(network, backend, params, x, states, lengths, counted, noise)
-    loss, dy = backend.twin(network.loss)(forward.y, target, counted.total, counted.mask)
+    contiguous = backend.xp.ascontiguousarray
+    forward = run(network, backend, params, contiguous(x), states, lengths, counted, noise)
+    loss, dy = backend.twin(network.loss)(forward.y, contiguous(target), counted.total, counted.mask)
     return loss, dy, forward
 
 
@@ -188,10 +188,11 @@ def backward(
     for i in reversed(range(len(network.layers))):
         layer, dstate = network.layers[i], None
         if layer.recurrent:
-            if not dstates0 and counted is not None:
-                dy = counted.put(dy, len(forward.h), backend)
             last = (forward.h_last if dstates is None else dstates)[-1 - len(dstates0)]
             dstate = backend.xp.zeros(last.shape, last.dtype) if dstates is None else last
+            if not dstates0 and counted is not None:
+                free = dstate if dstates is None and network.directions == 1 else None
+                dy = counted.put(dy, len(forward.h), backend, free)
         own, own_grads = network.own(i, params), network.own(i, grads)
         dy, dstate, flow = backend.backward(
             layer.backward,
@@ -310,7 +311,7 @@ def loss_and_grads(
     blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
     grads = params.like(backend.xp.empty_like(params.vector))
     if len(blocks) == 1:
-        return block_grads(network, backend, params, batch.block(blocks[0]), grads, inputs, saturation)
+        return block_grads(network, backend, params, batch, grads, inputs, saturation)
 
     with backend.room():
         others = backend.empty((len(blocks) - 1, grads.vector.size), grads.vector.dtype)

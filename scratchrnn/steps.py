@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +28,18 @@ class Counted(NamedTuple):
         """(T, N, …) → (K, N, …)."""
         return h[self.index].reshape(-1, *h.shape[1:])
 
-    def put(self, taken: Array, T: int, backend: Backend) -> Array:
-        """(K, N, …) → (T, N, …), zero at the steps that were not taken: the transpose of `take`."""
-        if isinstance(self.index, slice) and self.index == slice(None):
-            return taken
+    def put(self, taken: Array, T: int, backend: Backend, last: Array | None = None) -> Array:
+        """(K, N, …) → (T, N, …), zero at the steps that were not taken: the transpose of `take`.
+
+        Where the last step alone was taken and there is a place for it, an array whose last rows are as many as those
+        of a step, it goes there, and no step is left: nothing of T steps has to be made then.
+        """
+        if isinstance(self.index, slice):
+            if self.index == slice(None):
+                return taken
+            if last is not None and self.mask is None:
+                last.reshape(-1, *taken.shape[1:])[-1] = taken[0]
+                return _zeros(backend.xp, (T, *taken.shape[1:]), last.dtype)
         h = backend.empty((T, *taken.shape[1:]), taken.dtype)
         h[...] = 0
         h[self.index] = taken.reshape(h[self.index].shape)
@@ -38,6 +48,8 @@ class Counted(NamedTuple):
     def on(self, backend: Backend) -> Counted:
         """The same with its arrays where the backend computes."""
         index = self.index
+        if isinstance(index, slice) and self.mask is None:
+            return self
         if isinstance(index, tuple):
             index = tuple(backend.asarray(i) for i in index)
         elif not isinstance(index, slice):
@@ -82,6 +94,12 @@ def counted_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> Cou
         )
     index = slice(None) if taken.all() else np.flatnonzero(taken)
     return Counted(index, None if mask.all() else mask, total)
+
+
+@lru_cache(64)
+def _zeros(xp: ModuleType, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """An array of zeros that takes the memory of one, to be read only."""
+    return xp.broadcast_to(xp.zeros((), dtype), shape)
 
 
 def _mask(steps: Any, T: int, N: int) -> np.ndarray:

@@ -119,7 +119,7 @@ def make_batch(
     tokens |= not model.layers[0].takes_vectors
     if tokens:
         x = rng.integers(model.input_size, size=(rows, time))
-    states = tuple(rng.normal(0, 0.5, layer.state_shape(rows)) for layer in model._recurrent())
+    states = tuple(rng.normal(0, 0.5, layer.state_shape(rows)) for layer in model._recurrent)
     batch = {"x": x, "h0": states[0] if isinstance(model, sr.VanillaRNN) else states, "steps": steps, "lengths": None}
     if padded:
         batch["lengths"] = LENGTHS if (rows, time) == (N, T) else rng.integers(1, time + 1, size=rows)

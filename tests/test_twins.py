@@ -567,6 +567,42 @@ def test_subnormal_derivatives_are_flushed_and_counted(dtype: np.dtype) -> None:
     assert np.array_equal(twin[1], text[1]) and not twin[1].any()
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_derivative_may_be_one_array_for_all_steps(dtype: np.dtype) -> None:
+    """Rows of memory that every step shares give the same bits as an array over all steps."""
+    new = Arrays(dtype)
+    for name, params, x, state, lengths in rnn_problems(new):
+        _, _, trace = TWINS[rnn.forward](params, x, state, lengths=lengths)
+        dstate, shape = new(*state.shape), trace.h[1:].shape
+        for shared in (new(*state.shape), dtype.type(0), dtype.type(0.5)):
+            dy = np.broadcast_to(shared, shape)
+            expected = TWINS[rnn.backward](params, dy.copy(order="C"), trace, dstate)
+            actual = TWINS[rnn.backward](params, dy, trace, dstate)
+            assert_same(actual, expected, expected, 0.0, name)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_last_step_alone_is_a_mask_of_it(backend: str, num_layers: int, bidirectional: bool) -> None:
+    """steps="last" hands its derivative to the last state, where that is the last step's; a mask goes the long way."""
+    new = Arrays(np.dtype(float))
+    rnn_layer = sr.RNN(3, 6, num_layers=num_layers, bidirectional=bidirectional)
+    model = sr.SequenceModel([rnn_layer, sr.Linear(rnn_layer.output_size, 2)], backend=backend)
+    x, target, h0 = new(5, 7, 3), new(5, 7, 2), (new(*rnn_layer.state_shape(5)),)
+    for h in (None, h0):
+        actual = model.loss_and_grads(x, target[:, -1], h, "last", inputs=True)
+        expected = model.loss_and_grads(x, target, h, np.arange(7) == 6, inputs=True)
+        assert actual.loss == expected.loss
+        for a, b in (
+            (actual.grads.vector, expected.grads.vector),
+            (actual.grads_h0[0], expected.grads_h0[0]),
+            (actual.grads_x, expected.grads_x),
+            (actual.flow.per_sample, expected.flow.per_sample),
+        ):
+            assert a.any() and np.array_equal(a, b)
+
+
 def test_layout_and_flags_compile_nothing_new(rng: np.random.Generator) -> None:
     """Transposed views, column slices and read-only arrays give the same bits from the same compiled kernels."""
     numba, _ = both("float64", 1.0)

@@ -13,7 +13,8 @@ Array = Any  # a NumPy array, or a CuPy array on a device
 
 def namespace(array: Array) -> ModuleType:
     """The module whose functions work on this array: numpy, or cupy for an array on a device."""
-    return sys.modules["cupy"] if type(array).__module__.partition(".")[0] == "cupy" else np
+    kind = type(array)
+    return np if kind is np.ndarray or kind.__module__.partition(".")[0] != "cupy" else sys.modules["cupy"]
 
 
 def to_numpy(array: Array) -> np.ndarray:

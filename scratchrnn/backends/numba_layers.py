@@ -17,7 +17,7 @@ from ..gradients import saturation
 from ..layers import embedding, layer_norm, stack
 from . import numba_twins
 from .arrays import Array
-from .numba_twins import OPTIONS, Kernel, ready, rows_of
+from .numba_twins import OPTIONS, Kernel, ready
 from .room import room
 
 
@@ -79,6 +79,11 @@ def _saturated(fractions: Array, h: Array, valid: Array, tanh: bool, limit: Any)
         fractions[i] = count / H if len(valid) == 0 or valid[i] else np.nan
 
 
+def rows_of(a: Array) -> Array:
+    """Every step of every row: (T, N, F) → (T·N, F)."""
+    return a.reshape(-1, a.shape[2])
+
+
 norm = Kernel(_norm, **OPTIONS)
 norm_back = Kernel(_norm_back, **OPTIONS)
 saturated = Kernel(_saturated, **OPTIONS)
@@ -130,7 +135,7 @@ def embedding_backward(
     """Twin of `layers.embedding.backward`. The gradient is written into the array of `out`, where it is given."""
     if out is None:
         out = {"E": np.empty(params["E"].shape, dy.dtype)}
-    numba_twins.scatter(out["E"], ready(trace.x), ready(dy).reshape(-1))
+    numba_twins.scatter(out["E"], ready(trace.x), ready(dy))
     return None, None, out, None
 
 

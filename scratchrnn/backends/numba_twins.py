@@ -32,8 +32,7 @@ and h_{t−1} with W_hh, so the projection of the inputs is never written to mem
 bias. Backward, there is one source, ∂L/∂a_{t+1} with W_hh, and the start is ∂L/∂h from the layers above.
 
 **Epilogue.** While a tile is still in registers it gets its tanh, or, going back, has its subnormal numbers set to 0
-and counted, its squares added up for the norm, and is multiplied by 1 − h². What each needs from memory was asked for
-(prefetched) before the sums began, and is there when they end.
+and counted, its squares added up for the norm, and is multiplied by 1 − h².
 
 **LLVM IR** is the language between compilers and processors: typed instructions on as many named values as one likes,
 which LLVM assigns to registers and translates for the processor at hand. The functions called `write_…` run once, at
@@ -200,17 +199,28 @@ class Lanes:
 
 @contextmanager
 def counting(builder: ir.IRBuilder, stop: ir.Value, step: int = 1, start: ir.Value | None = None) -> Iterator[ir.Value]:
-    """for i in range(start, stop, step)."""
+    """for i in range(start, stop, step).
+
+    LLVM may not unroll it: the bodies are long enough as they are written, and the code around an unrolled loop, for
+    what is left over, was measured to cost a tile of 33 terms a sixth of its time.
+    """
     with cgutils.for_range_slice(builder, start or number(0), stop, number(step), INT) as (i, _):
         yield i
+        last = builder.block
+    module = builder.module
+    hint = module.add_metadata([module.add_metadata(["llvm.loop.unroll.disable"])])
+    if hint not in hint.operands:
+        hint.operands = (hint, *hint.operands)  # hints to a loop begin with themselves
+    last.terminator.set_metadata("llvm.loop", hint)
 
 
-def prefetch(builder: ir.IRBuilder, address: ir.Value, write: bool = False, level: int = 1) -> None:
-    """Ask for the memory at an address before it is read or written. Harmless where there is none."""
+def prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Ask for the memory at an address, to have it in the second-level cache. Harmless where there is none."""
     flag = ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [POINTER, flag, flag, flag])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [address, ir.Constant(flag, int(write)), ir.Constant(flag, 4 - level), ir.Constant(flag, 1)])
+    read, level, data = (ir.Constant(flag, i) for i in (0, 2, 1))
+    builder.call(function, [address, read, level, data])
 
 
 def new_function(module: ir.Module, name: str, size: int, arguments: int) -> tuple[ir.Function, ir.IRBuilder]:
@@ -413,19 +423,13 @@ def write_tile(
     total = {(s, *place): cgutils.alloca_once(b, lanes.type) for s in range(sums) for place in places}
     for variable in total.values():
         b.store(lanes.constant(0.0), variable)
-    # Memory is asked now for what is needed at the end. What the sums start from is added last for the same reason.
-    for r, v in places:
-        prefetch(b, lanes.at(p.C, b.mul(row[r], p.C_row), column[v]), write=True)
-    with b.if_then(cgutils.is_not_null(b, p.start)):
-        for r, v in places:
-            prefetch(b, lanes.at(p.start, b.mul(row[r], p.start_row), column[v]))
 
     def multiply(source: Source, start_of_row: list[ir.Value], ahead: ir.Value, k: ir.Value, s: int) -> None:
         """Entry k of every row of A times row k of the panel, added to the sums number s."""
         line = lanes.at(source.W, b.mul(k, number(2 * lanes.count)))
         w = [lanes.load(lanes.at(line, number(v * lanes.count))) for v in range(registers)]
         if rows > 1:
-            prefetch(b, lanes.at(ahead, b.mul(k, number(rows))), level=2)  # the next tile, where rows are contiguous
+            prefetch(b, lanes.at(ahead, b.mul(k, number(rows))))  # the next tile, where rows are contiguous
         for r in range(rows):
             a = lanes.splat(lanes.load_scalar(lanes.at(start_of_row[r], b.mul(k, source.A_step))))
             for v in range(registers):
@@ -884,11 +888,12 @@ def _gradients(
 
     One call does rows begin … end − 1 of K, and adds to what calls for earlier ones left in db, dW, dW_xh and work.
 
-    da (K, M), db (M,), dW (M, J1), dW_xh (M, J2), dx (K, J), W (M, J); dW_xh and x, or dx, may be empty. h and x have
-    K rows or more. A block of rows of da is packed once and serves all three sums; db is a row of ones times it.
+    With K = T·N: da (T, N, M), db (M,), dW (M, J1), dW_xh (M, J2), dx (T, N, J), W (M, J); dW_xh and x, or dx, may be
+    empty. h and x have K rows or more. A block of rows of da is packed once and serves all three sums; db is a row of
+    ones times it.
     """
     product, pack = functions
-    K, M = da.shape
+    K, M = da.shape[0] * da.shape[1], da.shape[2]
     J1, J2, size = dW.shape[1], dW_xh.shape[1], work.itemsize
     columns = (M + width - 1) // width * width
     turned1, turned2, free = width, width + NARROW * columns, width + 2 * NARROW * columns
@@ -925,15 +930,12 @@ def _gradients(
 
 
 def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
-    """Add each row to the column (stored as a row) of its token. columns (D, H), tokens (T, N), rows (≥ T·N·H,)."""
-    T, N = tokens.shape
-    H = columns.shape[1]
+    """Add each row to the column (stored as a row) of its token. columns (D, H), tokens (T, N), rows (T, N, H)."""
     columns[:] = 0
-    for t in range(T):
-        for n in range(N):
-            d, i = tokens[t, n], (t * N + n) * H
-            for j in range(H):
-                columns[d, j] += rows[i + j]
+    for t in range(tokens.shape[0]):
+        for n in range(tokens.shape[1]):
+            for j in range(columns.shape[1]):
+                columns[tokens[t, n], j] += rows[t, n, j]
 
 
 def _outputs(functions: Any, y: Array, h: Array, W: Array, b: Array, work: Array, begin: int, end: int) -> None:
@@ -1037,29 +1039,34 @@ def _through_time(
     row_norms: Array,
     flushed: Array,
     dy: Array,
+    dstate: Array,
     h: Array,
     W_hh: Array,
     valid: Array,
     work: Array,
+    width: int,
     tiny: float,
     derivative: int,
     first: int,
     end: int,
 ) -> None:
-    """∂L/∂a_t for t = end − 1 … first.
+    """∂L/∂a_t for t = end − 1 … first. dstate (N, H) is what step `end`, or whoever takes the last state, hands back.
 
-    The scratch memory begins with ∂L/∂h_{end−1} (N·H,). carried (N·H,) is in the end what step `first` hands back to
-    the one before, and on the way what rows that are over hand back. da (≥ T·N·H,), dy (T·N·H,), h (T + 1, N, H), valid
-    as in `_states`, squares (1 or 2, N) is scratch. row_norms (T, N) and flushed (T,) become ‖∂L/∂h_t[n]‖ and how many
-    entries were set to 0. tiny is the smallest normal number.
+    carried (N, H), which may be dstate itself, is in the end what step `first` hands back to the one before, and on the
+    way what rows that are over hand back. da and dy (T, N, H), dy also (1, N, H) where all steps have the same; h (T +
+    1, N, H), valid as in `_states`, squares (1 or 2, N) is scratch. row_norms (T, N) and flushed (T,) become
+    ‖∂L/∂h_t[n]‖ and how many entries were set to 0. tiny is the smallest normal number.
     """
     product, pack = functions
     N, H = h.shape[1], h.shape[2]
-    step = N * H
-    start, panels = at(work, 0), at(work, step)
+    step, moving = N * H, np.int64(dy.shape[0] > 1)
+    start, panels = at(work, 0), at(work, (step + width - 1) // width * width)
+    for n in range(N):
+        for i in range(H):
+            work[n * H + i] = dy[(end - 1) * moving, n, i] + dstate[n, i]
     call(pack, (panels, at(W_hh, 0), H, 1, H, H))
     for t in range(end - 1, first - 1, -1):
-        begin, K = at(dy, t * step), H
+        begin, K = at(dy, t * moving * step), H
         if t == end - 1:  # what is handed back is given, not a product
             begin, K = start, 0
         elif valid.size:  # so it is for rows that end here
@@ -1069,12 +1076,9 @@ def _through_time(
             for n in range(N):
                 if begin != start:
                     break
-                if valid[t + 1, n]:
-                    for i in range(n * H, (n + 1) * H):
-                        work[i] = dy[t * step + i]
-                else:
-                    for i in range(n * H, (n + 1) * H):
-                        work[i] = dy[t * step + i] + carried[i]
+                for i in range(H):
+                    dh = dy[t * moving, n, i]
+                    work[n * H + i] = dh if valid[t + 1, n] else dh + carried[n, i]
         source = (at(da, (t + 1) * step), H, 1, K, panels)
         sums = (at(squares, 0), at(squares, (squares.shape[0] - 1) * N))
         squares[:] = 0
@@ -1091,9 +1095,10 @@ def _through_time(
         if valid.size:
             for n in range(N):
                 if not valid[t, n]:  # the step is not there: ∂L/∂h_t goes back as it is
-                    for i in range(n * H, (n + 1) * H):
-                        carried[i] = work[i] if abs(work[i]) >= tiny or work[i] != work[i] else work[i] * 0
-                        da[t * step + i] = 0
+                    for i in range(H):
+                        dh = work[n * H + i]
+                        carried[n, i] = dh if abs(dh) >= tiny or dh != dh else dh * 0
+                        da[t, n, i] = 0
     for n in range(N):
         if not valid.size or valid[first, n]:
             rows = N if not valid.size else 1
@@ -1104,42 +1109,46 @@ def _through_time(
 
 
 def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: float) -> float:
-    """Σ (y − ŷ)² over the counted rows; dy = scale · (y − ŷ), 0 in the others. All (M, O); mask (M,), or (0,)."""
+    """Σ (y − ŷ)² over the counted rows; dy = scale · (y − ŷ), 0 in the others. All (K, N, O); mask (K, N), or empty."""
     total = 0.0
-    for i in range(y.shape[0]):
-        if mask.size and not mask[i]:
-            dy[i] = 0
-            continue
-        for o in range(y.shape[1]):
-            error = y[i, o] - target[i, o]
-            total += np.float64(error) * np.float64(error)
-            dy[i, o] = error * scale
+    K, N, O = y.shape
+    for k in range(K):
+        for n in range(N):
+            if mask.size and not mask[k, n]:
+                dy[k, n] = 0
+                continue
+            for o in range(O):
+                error = y[k, n, o] - target[k, n, o]
+                total += np.float64(error) * np.float64(error)
+                dy[k, n, o] = error * scale
     return total
 
 
 def _cross_entropy(dy: Array, y: Array, target: Array, mask: Array, count: int, e: Array) -> float:
     """Σ (log Σ_o exp y_o − y_target) over the counted rows; dy = (softmax(y) − onehot) / count, 0 in the others.
 
-    dy, y (M, O); target (M,); mask (M,), or (0,); e (O,) float64 is scratch.
+    dy, y (K, N, O); target (K, N); mask (K, N), or empty; e (O,) float64 is scratch.
     """
     total = 0.0
-    for i in range(y.shape[0]):
-        if mask.size and not mask[i]:
-            dy[i] = 0
-            continue
-        largest = y[i, 0]
-        for o in range(y.shape[1]):
-            largest = y[i, o] if y[i, o] > largest else largest
-        for o in range(y.shape[1]):
-            e[o] = exp(np.float64(y[i, o]) - np.float64(largest))
-        normaliser = 0.0
-        for o in range(y.shape[1]):
-            normaliser += e[o]
-        total += np.log(normaliser) - (np.float64(y[i, target[i]]) - np.float64(largest))
-        share = 1.0 / (normaliser * count)
-        for o in range(y.shape[1]):
-            dy[i, o] = e[o] * share
-        dy[i, target[i]] = (e[target[i]] / normaliser - 1.0) / count  # in float64: near 1 − 1 float32 has few digits
+    K, N, O = y.shape
+    for k in range(K):
+        for n in range(N):
+            if mask.size and not mask[k, n]:
+                dy[k, n] = 0
+                continue
+            c, largest = target[k, n], y[k, n, 0]
+            for o in range(O):
+                largest = y[k, n, o] if y[k, n, o] > largest else largest
+            for o in range(O):
+                e[o] = exp(np.float64(y[k, n, o]) - np.float64(largest))
+            normaliser = 0.0
+            for o in range(O):
+                normaliser += e[o]
+            total += np.log(normaliser) - (np.float64(y[k, n, c]) - np.float64(largest))
+            share = 1.0 / (normaliser * count)
+            for o in range(O):
+                dy[k, n, o] = e[o] * share
+            dy[k, n, c] = (e[c] / normaliser - 1.0) / count  # in float64: near 1 − 1 float32 has few digits
     return total
 
 
@@ -1235,8 +1244,7 @@ adam_step = Kernel(_adam, **OPTIONS)
 ACTIVATION = {"tanh": TANH, "relu": RELU}
 DERIVATIVE = {"tanh": TANH_DERIVATIVE, "relu": RELU_DERIVATIVE}
 ALL_VALID = np.zeros((0, 0), dtype=bool)
-ALL_COUNT = np.zeros(0, dtype=bool)
-DOUBLE = np.dtype(np.float64)
+DOUBLE, INTEGER = np.dtype(np.float64), np.dtype(int)
 NO_TOKENS = np.zeros((0, 0), dtype=np.int64)
 
 
@@ -1282,25 +1290,22 @@ def for_outputs(kind: Dtype, O: int, H: int) -> tuple[int]:
 @cache
 def for_gradients(kind: Dtype, M: int, J: int, N: int) -> tuple[int]:
     """Entries that `_back` needs for M outputs and at most J inputs; N rows through time, or N = 0."""
-    through_time = (N + kind.columns(M)) * M if N else 0
+    through_time = kind.columns(N * M) + kind.columns(M) * M if N else 0
     kept = kind.width + 2 * NARROW * kind.columns(M)
     return (max(through_time, kept + (kind.columns(M) + kind.columns(J)) * DEPTH, kept + kind.columns(J) * M),)
 
 
 def spans(count: int, work: int, step: int = 1) -> list[tuple[int, int]]:
     """range(count) in parts (begin, end) that take no longer than PATIENCE; work: multiplications for one of them."""
+    if count * work <= PATIENCE:
+        return [(0, count)]
     span = max(1, PATIENCE // (work * step)) * step
-    return [(0, count)] if span >= count else [(i, min(i + span, count)) for i in range(0, count, span)]
+    return [(i, min(i + span, count)) for i in range(0, count, span)]
 
 
 def ready(a: Array) -> Array:
     """The array as the kernels were compiled for: contiguous, aligned and writeable; a copy where it is not."""
     return a if a.flags.carray else np.array(a, order="C")
-
-
-def rows_of(a: Array) -> Array:
-    """Every step of every row: (T, N, H) → (T·N, H)."""
-    return a.reshape(-1, a.shape[2])
 
 
 def rnn_forward(
@@ -1358,31 +1363,31 @@ def rnn_backward(
     if out is None:
         out = {symbol: np.empty(params[symbol].shape, dtype) for symbol in ("W_xh", "W_hh", "b_h")}
     carried = np.empty((N, H), dtype)
-    row_norms, flushed = np.empty((T, N)), np.empty(T, dtype=int)
+    row_norms, flushed = np.empty((T, N)), np.empty(T, INTEGER)
     squares = here.empty((1 if dtype.itemsize == 4 else 2, N), DOUBLE)
     dx = here.empty(x.shape, dtype) if inputs and dense else None
     da = here.empty((T, N, H), dtype)
     work = here.empty(for_gradients(kind, H, max(D, H), N), dtype)
-    dy = ready(dy)
     steps = T if valid is None else int(valid.any(axis=1).sum())  # of the longest row
     if steps < T and (dstate.any() or dy[steps:].any()):
         steps = T  # something comes back from where all rows are over
+    dy, dstate = ready(dy if dy.strides[0] else dy[:1]), ready(dstate)
     mask = ALL_VALID if valid is None else ready(valid.reshape(T, N))
-    flat = da.reshape(-1), carried.reshape(-1), squares, row_norms, flushed, dy.reshape(-1)
+    seen = da, carried, squares, row_norms, flushed
+    given = h, W_hh, mask, work, kind.width, kind.tiny, DERIVATIVE[nonlinearity]
     for first, end in reversed(spans(steps, N * H * H)):
-        np.add(dy[end - 1], dstate if end == steps else carried, out=work[: N * H].reshape(N, H))
-        through_time(kind.functions, *flat, h, W_hh, mask, work, kind.tiny, DERIVATIVE[nonlinearity], first, end)
+        through_time(kind.functions, *seen, dy, dstate if end == steps else carried, *given, first, end)
     if steps < T:
         for zero in (row_norms, flushed) if dx is None else (row_norms, flushed, dx):
             zero[steps:] = 0
-    da = da[:steps].reshape(-1, H)
+        da = da[:steps]
     dense_x, dW_xh = (x, out["W_xh"]) if dense else (kind.none3, kind.none2)
-    results = out["b_h"], out["W_hh"], dW_xh, kind.none3 if dx is None else dx[:steps]
-    for span in spans(len(da), H * (H + 2 * D), DEPTH):
+    results = out["b_h"], out["W_hh"], dW_xh, kind.none3 if dx is None else dx
+    for span in spans(steps * N, H * (H + 2 * D), DEPTH):
         gradients(kind.functions, *results, W_xh, da, h, dense_x, work, kind.width, *span)
     if not dense:
         columns = here.empty((D, H), dtype)
-        scatter(columns, x[:steps], da.reshape(-1))
+        scatter(columns, x[:steps], da)
         out["W_xh"][...] = columns.T
     return dx, carried, out, rnn.Flow(row_norms, flushed)
 
@@ -1427,10 +1432,9 @@ def linear_backward(
         out = {symbol: np.empty(params[symbol].shape, dtype) for symbol in ("W_hy", "b_y")}
     dh = here.empty(h.shape, dtype) if inputs else None
     work = here.empty(for_gradients(kind, O, H, 0), dtype)
-    given = dy.reshape(-1, O), h, kind.none3
     results = out["b_y"], out["W_hy"], kind.none2, kind.none3 if dh is None else dh
-    for span in spans(len(given[0]), 2 * O * H, DEPTH):
-        gradients(kind.functions, *results, W_hy, *given, work, kind.width, *span)
+    for span in spans(dy.shape[0] * dy.shape[1], 2 * O * H, DEPTH):
+        gradients(kind.functions, *results, W_hy, dy, h, kind.none3, work, kind.width, *span)
     return dh, None, out, None
 
 
@@ -1438,8 +1442,8 @@ def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple
     """Twin of `losses.mse`."""
     outputs = count * y.shape[2]
     dy = room().empty(y.shape, y.dtype)
-    counted = ALL_COUNT if mask is None else ready(mask).reshape(-1)
-    total = mse_sum(rows_of(dy), rows_of(ready(y)), rows_of(ready(target)), counted, y.dtype.type(2 / outputs))
+    counted = ALL_VALID if mask is None else ready(mask)
+    total = mse_sum(dy, ready(y), ready(target), counted, y.dtype.type(2 / outputs))
     return np.float64(total / outputs), dy
 
 
@@ -1447,9 +1451,8 @@ def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | Non
     """Twin of `losses.softmax_cross_entropy`."""
     here = room()
     dy = here.empty(y.shape, y.dtype)
-    counted = ALL_COUNT if mask is None else ready(mask).reshape(-1)
-    e = here.empty(y.shape[2:], DOUBLE)
-    total = cross_entropy_sum(rows_of(dy), rows_of(ready(y)), ready(target).reshape(-1), counted, count, e)
+    counted = ALL_VALID if mask is None else ready(mask)
+    total = cross_entropy_sum(dy, ready(y), ready(target), counted, count, here.empty(y.shape[2:], DOUBLE))
     return np.float64(total / count), dy
 
 

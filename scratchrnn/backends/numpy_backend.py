@@ -64,9 +64,10 @@ class Backend:
         """A layer's backward function, or its twin: fills the arrays of `grads`; returns dx, dstate0 and the flow."""
         out = {"out": grads} if function in self.fills else {}
         dx, dstate0, own, flow = self.twin(function)(params, dy, trace, dstate, inputs=inputs, **options, **out)
-        for symbol, array in own.items():
-            if array is not grads[symbol]:
-                grads[symbol][...] = array
+        if own is not grads:
+            for symbol, array in own.items():
+                if array is not grads[symbol]:
+                    grads[symbol][...] = array
         return dx, dstate0, flow
 
     def cut(self, rows: int, work: int) -> list[slice]:

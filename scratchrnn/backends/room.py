@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from .arrays import Array
 
 LIMIT = 1 << 28  # bytes that a thread keeps
 LINE = 64  # arrays start on a multiple of so many bytes: a line of the cache, the widest vector register
+KEPT = 512  # arrays that a thread keeps
 
 
 class Room:
@@ -23,7 +25,8 @@ class Room:
 
     Inside a block `empty` hands out pieces of it, one after the other; outside, and where the room is full, new arrays.
     A room that was too small is made larger when the outermost block ends, up to LIMIT. What shall outlive its block
-    must be copied.
+    must be copied. The arrays themselves are kept too: a pass asks for the same ones as the pass before, and to find
+    one costs less than to make it.
     """
 
     def __init__(self) -> None:
@@ -32,6 +35,7 @@ class Room:
         self._used = 0
         self._most = 0
         self._starts: list[int] = []  # of the blocks that are open
+        self._arrays: dict[Any, tuple[Array, int]] = {}  # by where they start, and where they end
 
     def __enter__(self) -> None:
         self._starts.append(self._used)
@@ -41,6 +45,7 @@ class Room:
         self._used = self._starts.pop()
         if not self._starts and self._size < self._most <= LIMIT:
             self._size = self._most
+            self._arrays.clear()
             raw = np.empty(self._size + LINE, np.uint8)
             self._memory = raw[-raw.ctypes.data % LINE :][: self._size]
 
@@ -48,11 +53,21 @@ class Room:
         """An array whose entries are whatever was there."""
         if not self._starts:
             return np.empty(shape, dtype)
-        start = self._used
-        self._used = start + -(-math.prod(shape) * dtype.itemsize // LINE) * LINE
-        if self._used > self._size:
-            return np.empty(shape, dtype)
-        return np.ndarray(shape, dtype, self._memory, start)
+        key = self._used, shape, dtype
+        kept = self._arrays.get(key)
+        if kept is None:
+            kept = self._make(*key)
+            if len(self._arrays) == KEPT:
+                self._arrays.clear()
+            if kept[1] <= self._size:
+                self._arrays[key] = kept
+        array, self._used = kept
+        return array
+
+    def _make(self, start: int, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Array, int]:
+        """An array that starts there, elsewhere where there is no room for it, and where the next one may start."""
+        end = start + -(-math.prod(shape) * dtype.itemsize // LINE) * LINE
+        return (np.ndarray(shape, dtype, self._memory, start) if end <= self._size else np.empty(shape, dtype)), end
 
 
 _rooms = threading.local()
