@@ -71,6 +71,26 @@ def test_a_dead_direction_has_minus_infinity() -> None:
     assert math.isnan(found.standard_errors[1])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_so_many_are_lost_as_the_product_has_no_rank_for(seed: int) -> None:
+    """Whatever units are dead, and whenever: with none left out, those of the product itself."""
+    rng = np.random.default_rng(seed)
+    H, steps = 6, 30
+    W_hh, drive, h = 0.6 * rng.normal(size=(H, H)), rng.normal(1, 1, (steps, H)), rng.random(H)
+    found = sr.lyapunov_spectrum(W_hh, drive=drive, steps=steps, discard=0, h0=h, nonlinearity="relu")
+    few = sr.lyapunov_spectrum(W_hh, drive=drive, steps=steps, discard=0, h0=h, nonlinearity="relu", count=3)
+    slopes = []
+    for added in drive:
+        h = np.maximum(W_hh @ h + added, 0)
+        slopes.append((h > 0).astype(float))
+    *_, logs = product_spectrum(np.array(slopes), W_hh)
+    assert 0 < np.isneginf(logs).sum() < H
+    np.testing.assert_array_equal(np.isneginf(found.exponents), np.isneginf(logs))
+    np.testing.assert_array_equal(np.isneginf(few.exponents), np.isneginf(logs[:3]))
+    alive = np.isfinite(logs)
+    np.testing.assert_allclose(found.exponents[alive].sum(), logs[alive].sum() / steps, atol=0.3)
+
+
 def test_dimension() -> None:
     assert kaplan_yorke(np.array([0.5, -0.25, -1.0]), 3) == pytest.approx(2.25)
     assert kaplan_yorke(np.array([0.5, 0.0, -1.0]), 3) == pytest.approx(2.5)

@@ -37,7 +37,7 @@ def test_within_the_tolerance_and_nothing_else() -> None:
 
 
 def test_decay() -> None:
-    results = decay.run(quick=True, progress=False)
+    results = decay.results(decay.measure(quick=True, progress=False))
     assert_ok(results, 4, widest=0.02)
     assert [result.published for result in results] == [math.log(g) for g in (0.5, 0.9, 1.1, 1.5)]
 
@@ -62,7 +62,7 @@ def test_the_slope_of_a_line() -> None:
 
 
 def test_bifurcation() -> None:
-    results = bifurcation.run(quick=True, progress=False)
+    results = bifurcation.results(bifurcation.measure(quick=True, progress=False))
     assert_ok(results, 2, widest=1e-3)
     np.testing.assert_allclose([result.published for result in results], [-2.65561, -2.34439], atol=5e-6)
 
@@ -110,7 +110,7 @@ def test_answering_the_mean_of_a_sum() -> None:
 
 @pytest.mark.slow
 def test_adding() -> None:
-    results = adding.run(quick=True, progress=False)
+    results = adding.results(adding.measure(quick=True, progress=False))
     assert_ok(results, 2, widest=0.005)
     assert results[1].ours < 1 / 6 / 30
 
@@ -178,7 +178,7 @@ def test_runs_of_several_processes_are_those_of_one() -> None:
 
 @pytest.mark.slow
 def test_temporal_order() -> None:
-    results = temporal_order.run(quick=True, progress=False)
+    results = temporal_order.results(temporal_order.measure(quick=True, progress=False))
     assert_ok(results, 2, widest=0.2)
 
 

@@ -29,7 +29,7 @@ def test_every_exponent_of_gaussian_products_is_newmans() -> None:
 
 @pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_all_results_are_within_their_tolerance(quick: bool) -> None:
-    results = lyapunov.run(quick, progress=False)
+    results = lyapunov.results(lyapunov.measure(quick, progress=False))
     assert len(results) == 1 + len(lyapunov.CHAOS)
     for result in results:
         assert result.ok, result

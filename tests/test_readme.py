@@ -49,6 +49,12 @@ def test_the_chinese_readme_has_the_same_code() -> None:
     )
 
 
+def test_the_chinese_readme_has_chinese_punctuation() -> None:
+    """But for the headings of the chapter, which stand as they are there."""
+    lines = [re.sub("^\\| [^|]*(?=\\| `scratchrnn)", "", line) for line in CHINESE.splitlines()]
+    assert not [line for line in lines if re.search("[\u4e00-\u9fff][,;:?]|[,;:?][\u4e00-\u9fff]", line)]
+
+
 def test_files_it_names_exist() -> None:
     named = set(re.findall(r"`(scratchrnn/[\w/]+\.py)`", README)) | set(re.findall(r"\]\(([\w/.-]+)\)", README))
     assert len(named) > 12

@@ -199,7 +199,7 @@ def test_a_report_of_a_saved_model(tmp_path: Path, small_remedies: None) -> None
     assert cli.main(["flow", *SMALL, "--model", str(path), "--out", str(tmp_path)]) == 0
     page = Page((tmp_path / "flow.html").read_text(encoding="utf-8"))
     assert "the model in a & <b>.npz, task unknown" in page.text  # escaped, and back
-    assert "Eigenvalues of 1.Whh_reverse" in page.text
+    assert "Eigenvalues of 1.Whh." in page.text  # of the direction whose bound and spectrum are shown
 
 
 def test_options_that_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:

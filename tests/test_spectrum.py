@@ -238,5 +238,5 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(TypeError, match="expected a SequenceModel"):
         sr.jacobian_spectrum(np.eye(3), x)
     model.params["W_hh"][0, 0] = np.nan
-    with pytest.raises(ValueError, match="must be finite; found nan"):
+    with pytest.raises(ValueError, match="row 0 are not finite from step 0"):
         sr.jacobian_spectrum(model, x)

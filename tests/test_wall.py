@@ -70,7 +70,7 @@ def test_the_picture(tmp_path: Path) -> None:
 
 
 def test_the_published_figures() -> None:
-    found = wall.run(quick=False, progress=False)
+    found = wall.results(wall.measure(quick=False, progress=False))
     assert [result.name.partition(": ")[2] for result in found] == [
         *("greatest ‖∇E‖", "w of it", "b of it", "median ‖∇E‖", "longest clipped step")
     ]

@@ -173,5 +173,6 @@ def _alone(draw: Any, what: Any, name: str, alt: str, reading: str, *, height: f
 
 
 def _top_matrix(measured: Subject) -> str:
-    """The name of the W_hh of the top recurrent cell."""
-    return [name for name in measured.model.params if name.rpartition(".")[2].startswith("W_hh")][-1]
+    """The name of the W_hh of the top recurrent cell, the forward one of two: that of the spectrum."""
+    names = [name for name in measured.model.params if name.rpartition(".")[2].startswith("W_hh")]
+    return [name for name in names if not name.endswith("_reverse")][-1]

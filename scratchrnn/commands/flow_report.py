@@ -108,10 +108,11 @@ def settings_html(arguments: Namespace, measured: Subject) -> str:
         f"{arguments.batch_size} sequences of {arguments.time} steps of noise N(0, {arguments.input_scale:g}²), "
         "loss on the last step",
         "in full": f"{measured.about}, on {measured.data}; loss on {STEPS[measured.steps]}",
-        "remedies": f"{arguments.runs} runs of each, W_hh of spectral radius "
-        f"{arguments.spectral_radius or RADIUS:g} where the remedy does not set it",
-        "machine": f"backend {measured.model.backend}, {measured.model.dtype}, seed {arguments.seed}",
     }
+    if arguments.runs:
+        radius = f"{arguments.spectral_radius or RADIUS:g}"
+        rows["remedies"] = f"{arguments.runs} runs of each, W_hh of spectral radius {radius} where the remedy sets none"
+    rows["machine"] = f"backend {measured.model.backend}, {measured.model.dtype}, seed {arguments.seed}"
     return "<dl>\n" + "\n".join(f"<dt>{symbols(a)}</dt><dd>{symbols(b)}</dd>" for a, b in rows.items()) + "\n</dl>"
 
 

@@ -22,7 +22,7 @@ BLOCKS = 20  # of steps, whose means tell the standard error
 class LyapunovSpectrum(NamedTuple):
     """Lyapunov exponents in nats per step."""
 
-    exponents: np.ndarray  # (m,), descending; −inf where a direction is lost for good
+    exponents: np.ndarray  # (m,), descending; −inf where dead units (slope exactly 0) lose a direction for good
     standard_errors: np.ndarray  # (m,), from the means of 20 blocks of steps; NaN beside −inf
     dimension: float  # Kaplan and Yorke's, of the attractor; NaN when the exponents asked for do not reach that far
     h: np.ndarray  # (H,): the last state
@@ -56,7 +56,8 @@ def lyapunov_spectrum(
     seed : of h0 and of the first directions.
     progress : show a progress bar for what takes more than a few seconds.
 
-    Raises ValueError for arguments that do not fit, FloatingPointError when the state overflows (relu).
+    An exponent that is −∞ because W_hh is singular comes out as small as rounding makes it. Raises ValueError for
+    arguments that do not fit, FloatingPointError when the state overflows (relu).
     Source: Benettin, Galgani, Giorgilli and Strelcyn 1980; for recurrent networks Engelken, Wolf and Abbott 2023.
 
     >>> lyapunov_spectrum(np.diag([0.5, 0.2]), h0=np.zeros(2)).exponents.round(3)
@@ -89,8 +90,10 @@ def lyapunov_spectrum(
             h = rnn.activate(W_hh @ h + added[t], nonlinearity)
             if not np.isfinite(h).all():
                 raise FloatingPointError(f"the state is not finite at step {t}: this map has no attractor")
-            Q, R = np.linalg.qr(rnn.slope(h, nonlinearity)[:, None] * (W_hh @ Q))
+            slope = rnn.slope(h, nonlinearity)
+            Q, R = np.linalg.qr(slope[:, None] * (W_hh @ Q))
             growth[t] = np.log(np.abs(np.diag(R)))
+            growth[t, np.count_nonzero(slope) :] = -np.inf  # exactly 0 but for the rounding of R: dead units
         growth = growth[discard:]
         exponents = growth.mean(axis=0)
         means = np.array([block.mean(axis=0) for block in np.array_split(growth, min(BLOCKS, steps))])

@@ -65,10 +65,8 @@ def input_map(model: Any, batch: Batch, done: Callable[[], Any]) -> np.ndarray:
     squares, rows = Squares(T), np.zeros((T, T))
     for walk in _walks(model, batch):
         xp, inside = walk.backend.xp, walk.backend.asarray(walk.inside)
-        O, N = model.output_size, inside.shape[1]
-        eye = walk.backend.asarray(np.repeat(np.eye(O, dtype=model.dtype)[None, :, None], N, axis=2))  # (1, O, N, O)
         for t in range(T):
-            seeds = walk.backend.asarray(_shortened(walk.above(slice(t, t + 1), eye)[0]))  # (P, N, F)
+            seeds = walk.backend.asarray(_shortened(walk.jacobians(t, model.output_size, model.dtype)))  # (P, N, F)
             seeds = xp.where(inside[t, :, None], seeds, 0)
             for part in walk.parts(len(seeds)):
                 _, norms = walk.below([t] * len(seeds[part]), seeds[part], inputs=True)
@@ -134,6 +132,17 @@ class Walk(NamedTuple):
         with self.backend.room():
             dh, _ = self._back(self.upper, traces, dy.reshape(K, P * N, O), (), inputs=True)
             return dh.reshape(K, P, N, -1).copy()
+
+    def jacobians(self, t: int, O: int, dtype: np.dtype) -> Array:
+        """∂y_t/∂h_t (O, N, F) of every row, so many outputs at a time as fit the memory."""
+        N = self.batch.x.shape[1]
+        size = max(1, NUMBERS // (N * O))
+        parts = []
+        for first in range(0, O, size):
+            eye = np.eye(min(size, O - first), O, first, dtype)  # rows of the unit matrix
+            dy = self.backend.asarray(np.repeat(eye[None, :, None], N, axis=2))  # (1, ≤ size, N, O)
+            parts.append(self.above(slice(t, t + 1), dy)[0])
+        return self.backend.xp.concatenate(parts)
 
     def below(self, steps: Sequence[int], seeds: Array, inputs: bool) -> tuple[np.ndarray, np.ndarray]:
         """What comes back from P seeds (P, N, F), each at a step of its own: its norms ‖∂/∂h_k‖ and, with `inputs`,

@@ -30,7 +30,8 @@ class GradientFlow:
     lag_map (T, T) : [t, k] is ‖∂L_t/∂h_k‖ of the top recurrent layer: the root mean square, over the rows that count at
         t, of ‖∂L_nt/∂h_k[n]‖. NaN where no row counts, and for k > t (with both directions they are there).
     input_map (T, T) : [t, k] is ‖∂y_t/∂x_k‖, the root mean square over rows of the Frobenius norm; NaN likewise.
-    spectrum : singular values of ∂h_t/∂h_k, the `JacobianSpectrum` of the first row.
+    spectrum : singular values of ∂h_t/∂h_k, the `JacobianSpectrum` of the first row in the top recurrent layer; of one
+        with both directions that of its forward cell.
 
     The last three are None where they were not asked for.
     """
@@ -127,7 +128,8 @@ def gradient_flow(
     if spectrum:
         from .spectrum import jacobian_spectrum
 
-        seen["spectrum"] = jacobian_spectrum(model, x, h0=h0, lengths=lengths)
+        cell = -result.flow.directions  # forward, as the lag map's k ≤ t: its bound is that of this W_hh
+        seen["spectrum"] = jacobian_spectrum(model, x, h0=h0, lengths=lengths, cell=cell, progress=progress)
     return GradientFlow(
         float(result.loss),
         result.flow,

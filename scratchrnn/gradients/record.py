@@ -210,7 +210,10 @@ class FlowRecord:
 
     @property
     def update_ratios(self) -> dict[str, np.ndarray]:
-        """For each tensor (rows,): ‖Δθ‖ / ‖θ‖, what the update changes of what it found; inf where that was 0."""
+        """For each tensor (rows,): ‖Δθ‖ / ‖θ‖, what the update changes of what it found.
+
+        inf where that was 0, NaN where it stays 0.
+        """
         return self._of_tensors("update_ratios")
 
     def _of_tensors(self, which: str) -> dict[str, np.ndarray]:

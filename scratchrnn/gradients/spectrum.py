@@ -92,6 +92,12 @@ def jacobian_spectrum(
     from tqdm import tqdm
 
     h, W_hh, nonlinearity = cell_states(model, x, h0, lengths, row, cell)
+    finite = np.isfinite(h).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"the states of row {row} are not finite from step {int(finite.argmin()) - 1} of this cell on, and have no "
+            "Jacobians; check the weights for NaN and for numbers that are too large"
+        )
     slopes = rnn.slope(h[1:], nonlinearity)
     lags = tqdm(
         product_spectrum(slopes, W_hh),

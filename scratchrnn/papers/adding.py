@@ -70,8 +70,3 @@ def results(scores: Scores) -> list[Result]:
         where, note = f"T = {length}, {epochs * adding.EVERY:,} updates", f"1/{adding.BASELINE / error:.0f} of that"
         found.append(Result("adding: error of a trained network", where, seen, error, tolerance, note))
     return found
-
-
-def run(quick: bool, progress: bool) -> list[Result]:
-    """Measure and compare."""
-    return results(measure(quick, progress))

@@ -88,11 +88,6 @@ def results(swept: Sweep) -> list[Result]:
     return [Result(f"saddle-node: {what}", setting, exact, found, 1e-3, note) for what, exact, found in pairs]
 
 
-def run(quick: bool, progress: bool) -> list[Result]:
-    """Measure and compare."""
-    return results(measure(quick, progress))
-
-
 def draw(swept: Sweep, out: Path) -> dict[str, str]:
     """bifurcation.png."""
     from ..plots import new_figure, papers

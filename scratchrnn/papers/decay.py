@@ -66,11 +66,6 @@ def results(curves: dict[float, np.ndarray]) -> list[Result]:
     ]
 
 
-def run(quick: bool, progress: bool) -> list[Result]:
-    """Measure and compare."""
-    return results(measure(quick, progress))
-
-
 def draw(curves: dict[float, np.ndarray], out: Path) -> dict[str, str]:
     """decay.png."""
     from ..plots import new_figure, papers

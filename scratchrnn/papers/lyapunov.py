@@ -117,8 +117,3 @@ def draw(measured: Exponents, out: Path) -> dict[str, str]:
     plot_chaos(gains, [measured.chaos[g] for g in gains], right, known=known, known_name="a plain loop")
     figure.savefig(out / "lyapunov.png")
     return {"lyapunov.png": "Lyapunov exponents: of Gaussian products beside Newman's, of random networks against g"}
-
-
-def run(quick: bool, progress: bool) -> list[Result]:
-    """Measure and compare."""
-    return results(measure(quick, progress))

@@ -166,11 +166,6 @@ def results(runs: Iterable[Run]) -> list[Result]:
     return found
 
 
-def run(quick: bool, progress: bool) -> list[Result]:
-    """Measure and compare."""
-    return results(measure(quick, progress))
-
-
 def save(runs: Iterable[Run], path: Path) -> None:
     """All runs as JSON."""
     path.write_text(json.dumps([run._asdict() | {"setting": run.setting._asdict()} for run in runs]), encoding="utf-8")

@@ -131,11 +131,6 @@ def steepest(surface: Surface, size: int = 4) -> tuple[np.ndarray, np.ndarray, n
     return w, b, norm.reshape(I, size, J, size).max(axis=(1, 3))
 
 
-def run(quick: bool, progress: bool) -> list[Result]:
-    """Measure and compare."""
-    return results(measure(quick, progress))
-
-
 def draw(wall: Wall, out: Path) -> dict[str, str]:
     """wall.png."""
     from ..plots import new_figure, papers

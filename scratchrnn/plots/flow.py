@@ -12,6 +12,7 @@ from ..backends.arrays import to_numpy
 from .style import (
     COLOURS,
     GUIDE,
+    LINES,
     PER_SAMPLE,
     around_one,
     axes,
@@ -49,7 +50,8 @@ def plot_flow(flow: Flow, ax: Axes | None = None) -> Axes:
         colour = COLOURS[i % len(COLOURS)]
         if len(values) > 1:
             ax.fill_between(t, low, high, color=colour, alpha=0.2, linewidth=0)
-        ax.plot(t, median, color=colour, linewidth=1.6, marker=marker(median), markersize=4, label=f"layer {i}")
+        line = LINES[i % len(LINES)]
+        ax.plot(t, median, line, color=colour, linewidth=1.6, marker=marker(median), markersize=4, label=f"layer {i}")
         span(ax, len(t))
     log(ax, "y", *everything)
     if len(flow.layers) > 1:

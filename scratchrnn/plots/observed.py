@@ -15,7 +15,7 @@ from ..backends.arrays import to_numpy
 from .flow import plot_flow
 from .maps import plot_input_map, plot_lag_decay, plot_lag_map
 from .spectra import plot_spectrum
-from .style import BLUE, COLOURS, GREY, LINES, axes, figure, integers, log, marker, positive, span, style
+from .style import BLUE, COLOURS, GREY, LINES, axes, figure, integers, log, marker, percent, positive, span, style
 
 if TYPE_CHECKING:
     from ..gradients.observe import GradientFlow
@@ -89,10 +89,8 @@ def plot_saturated(saturated: Any, ax: Axes | None = None) -> Axes:
         colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
         ax.plot(values, line, color=colour, linewidth=1.4, marker=marker(values), markersize=4, label=f"layer {i}")
     span(ax, table.shape[1])
-    highest = table[np.isfinite(table)].max(initial=0.0)
-    ax.set_ylim(-0.04 * max(highest, 0.1), max(1.1 * highest, 0.1))
+    percent(ax, table)
     ax.yaxis.set_major_locator(MaxNLocator(3))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     return ax
 
 

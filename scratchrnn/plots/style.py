@@ -128,6 +128,13 @@ def integers(axis: Any) -> None:
     axis.set_major_locator(MaxNLocator(integer=True, nbins="auto", steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
+def percent(ax: Axes, fractions: np.ndarray) -> None:
+    """A y axis in percent that holds these fractions, from 0 to a tenth at least."""
+    highest = fractions[np.isfinite(fractions)].max(initial=0.0)
+    ax.set_ylim(-0.04 * max(highest, 0.1), max(1.1 * highest, 0.1))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+
+
 def colour_limits(
     values: np.ndarray, peak: bool = False
 ) -> tuple[float, float, Literal["neither", "min", "max", "both"]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from .style import COLOURS, LINES, integers, log, marker, note, positive, style
+from .style import COLOURS, LINES, integers, log, marker, note, percent, positive, style
 
 if TYPE_CHECKING:
     from ..gradients.record import FlowRecord
@@ -54,9 +54,7 @@ def _saturated(record: FlowRecord, ax: Axes) -> None:
             marker=marker(means[:, i]),
             markersize=4,
         )
-    highest = means[np.isfinite(means)].max(initial=0.0)
-    ax.set_ylim(-0.04 * max(highest, 0.1), max(1.1 * highest, 0.1))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    percent(ax, means)
     integers(ax.xaxis)
     if means.shape[1] > 1:
         ax.legend(frameon=False, fontsize="small")
