@@ -33,7 +33,7 @@ rng = np.random.default_rng(0)
 # | --- | --- | --- |
 # | `numpy` | processor | the equations as they stand |
 # | `numba` | processor | kernels, compiled for this very processor |
-# | `cupy` | NVIDIA card | kernels in CUDA |
+# | `cupy` | NVIDIA card | the equations as they stand, on the arrays of the card |
 #
 # A backend that is missing says what to install; nothing else is put in its place without a word.
 
