@@ -86,7 +86,7 @@ def rows_of(a: Array) -> Array:
 
 norm = Kernel(_norm, **OPTIONS)
 norm_back = Kernel(_norm_back, **OPTIONS)
-saturated = Kernel(_saturated, **OPTIONS)
+saturated = Kernel(_saturated, **OPTIONS | {"nogil": False})  # too short to be worth waiting for the lock afterwards
 NONE_OVER = np.empty(0, bool)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,15 +49,26 @@ class Seen(NamedTuple):
     lengths: Any
     tensors: tuple[tuple[float, ...], tuple[float, ...]] | None  # gradient norms, update ratios
 
-    def row(self) -> FlowRow:
-        """Norms, and where tensors were looked at, everything."""
-        per_sample = np.stack([to_numpy(layer.per_sample).T for layer in self.layers])  # (cells, T, N)
-        details = None
-        if self.tensors is not None:
-            saturated = mean_of_rows(np.stack([to_numpy(layer.saturation) for layer in self.layers]))
-            details = Details(spread(per_sample, self.lengths), saturated, *map(np.array, self.tensors))
-        N = per_sample.shape[2]
-        return FlowRow(self.update, N, row_norms(per_sample) / N, details)
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What it must have in common with others to be made into rows together with them."""
+        return self.layers[0].per_sample.shape, len(self.layers), self.lengths is None, self.tensors is None
+
+
+def rows_of(seen: Sequence[Seen]) -> list[FlowRow]:
+    """Norms, and where tensors were looked at, everything. The updates are of one kind."""
+    per_sample = np.array([[to_numpy(layer.per_sample).T for layer in one.layers] for one in seen])  # (…, cells, T, N)
+    N = per_sample.shape[-1]
+    norms = row_norms(per_sample) / N
+    details: Iterable[Details | None] = [None] * len(seen)
+    if seen[0].tensors is not None:
+        lengths = None if seen[0].lengths is None else np.array([to_numpy(one.lengths) for one in seen])
+        saturation = np.array([[to_numpy(layer.saturation) for layer in one.layers] for one in seen])
+        tensors = ([np.array(numbers) for numbers in one.tensors or ()] for one in seen)
+        every = zip(spread(per_sample, lengths), mean_of_rows(saturation), tensors, strict=True)
+        details = [Details(range_.copy(), saturated.copy(), *numbers) for range_, saturated, numbers in every]
+    rows = zip(seen, norms, details, strict=True)
+    return [FlowRow(one.update, N, own.copy(), detail) for one, own, detail in rows]  # copies: a view would keep all
 
 
 class FlowRecord:
@@ -122,8 +134,10 @@ class FlowRecord:
 
     def _settle(self) -> None:
         """Make rows of what was seen."""
-        while self._seen:
-            self._keep(self._seen.pop(0).row())
+        seen, self._seen = self._seen, []
+        for _, alike in groupby(seen, lambda one: one.kind):
+            for row in rows_of(list(alike)):
+                self._keep(row)
 
     def _keep(self, row: FlowRow) -> None:
         """Append a row where one belongs, and make room for it first."""
@@ -223,16 +237,23 @@ class FlowRecord:
 
 
 def spread(per_sample: np.ndarray, lengths: Any = None) -> np.ndarray:
-    """(3, cells, T): least, median and largest over the rows of (cells, T, N) that are not over; NaN where all are."""
-    T, N = per_sample.shape[1:]
+    """(…, 3, cells, T): least, median and largest over the rows of (…, cells, T, N) that are not over.
+
+    lengths is (…, N). NaN where all rows are over.
+    """
+    T, N = per_sample.shape[-2:]
     if lengths is None:
-        ordered = np.sort(per_sample, axis=2)
-        return np.stack([ordered[..., 0], (ordered[..., (N - 1) // 2] + ordered[..., N // 2]) / 2, ordered[..., -1]])
-    inside = np.arange(T)[:, None] < to_numpy(lengths)
-    ordered = np.sort(np.where(inside, per_sample, np.nan), axis=2)  # NaN last
-    t, last = np.arange(T), np.maximum(inside.sum(axis=1) - 1, 0)
-    median = (ordered[:, t, last // 2] + ordered[:, t, (last + 1) // 2]) / 2
-    return np.stack([ordered[..., 0], median, ordered[:, t, last]])
+        ordered = np.sort(per_sample, axis=-1)
+        median = (ordered[..., (N - 1) // 2] + ordered[..., N // 2]) / 2
+        return np.stack([ordered[..., 0], median, ordered[..., -1]], axis=-3)
+    inside = np.arange(T)[:, None] < to_numpy(lengths)[..., None, None, :]  # (…, 1, T, N)
+    ordered = np.sort(np.where(inside, per_sample, np.nan), axis=-1)  # NaN last
+    last = np.broadcast_to(np.maximum(inside.sum(axis=-1) - 1, 0), ordered.shape[:-1])
+
+    def at(i: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(ordered, i[..., None], axis=-1)[..., 0]
+
+    return np.stack([ordered[..., 0], (at(last // 2) + at((last + 1) // 2)) / 2, at(last)], axis=-3)
 
 
 def table(arrays: Sequence[np.ndarray], axes: int) -> np.ndarray:
