@@ -17,7 +17,7 @@ import pytest
 import scratchrnn as sr
 from scratchrnn import cli
 from scratchrnn.checkpoint import read
-from scratchrnn.commands import flow, tasks
+from scratchrnn.commands import flow, output, tasks
 from scratchrnn.tasks import task
 from scratchrnn.tasks.task import Task, Trained
 from scratchrnn.text import Vocabulary
@@ -116,6 +116,13 @@ def test_without_a_command_it_prints_help() -> None:
     assert "start here:" in done.stdout
     for command in ("demo", "train", "sample", "check", "flow", "info"):
         assert command in done.stdout
+
+
+def test_it_says_how_it_can_be_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output.shutil, "which", lambda _: None)
+    for called, again in (("/a/scratchrnn/__main__.py", "python -m scratchrnn"), ("bin/scratchrnn", "bin/scratchrnn")):
+        monkeypatch.setattr(sys, "argv", [called])
+        assert output.program() == again
 
 
 def test_version() -> None:

@@ -78,8 +78,10 @@ def version() -> str:
 
 
 def program() -> str:
-    """How a reader can call this program again: by its name where that is found, else by its path."""
-    return "scratchrnn" if shutil.which("scratchrnn") else os.path.relpath(sys.argv[0])
+    """How a reader can call this program again: by its name where that is found, else as it was called."""
+    if shutil.which("scratchrnn"):
+        return "scratchrnn"
+    return "python -m scratchrnn" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
 
 
 def print_table(rows: Iterable[tuple[str, str]]) -> None:
