@@ -119,7 +119,7 @@ def test_without_a_command_it_prints_help() -> None:
 
 
 def test_it_says_how_it_can_be_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     for called, again in (("/a/scratchrnn/__main__.py", "python -m scratchrnn"), ("bin/scratchrnn", "bin/scratchrnn")):
         monkeypatch.setattr(sys, "argv", [called])
         assert output.program() == again
