@@ -220,7 +220,9 @@ print("x", data.x.shape, "target", data.target.shape, "— and for the test", da
 # %%
 model = sr.VanillaRNN(input_size=1, hidden_size=32, output_size=1)
 history = sr.fit(
-    *(model, data.x, data.target),
+    model,
+    data.x,
+    data.target,
     steps="last",
     epochs=10 if QUICK else 100,
     batch_size=32,

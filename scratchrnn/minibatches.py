@@ -104,6 +104,11 @@ class Rows:
                 raise TypeError("a batch source brings its own targets; target and lengths must be None")
             if len(self._source) == 0:
                 raise ValueError("the batch source is empty")
+            if not isinstance(steps, str) and np.ndim(self.steps) == 2:
+                raise ValueError(
+                    "steps is a mask (N, T) of the rows, and a batch source makes its rows when they are wanted; "
+                    'use "all", "last" or a mask (T,)'
+                )
             self._length = len(self._source)
             return
         if target is None:
@@ -153,6 +158,8 @@ class Rows:
         if self._source is not None:
             x, target = self._source.gather(rows)
             N, T = x.shape[:2]
+            if not N * T:
+                raise ValueError(f"the batch source gave x of shape {tuple(x.shape)}, in which there is no step")
             return Minibatch(x, target, self.steps, None, counted_steps(self.steps, T, N, None).total)
         steps = self.steps if isinstance(self.steps, str) or self.steps.ndim == 1 else self.steps[rows]
         lengths = None if self._lengths is None else self._lengths[rows]

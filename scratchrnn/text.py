@@ -196,7 +196,7 @@ class Windows:
         if len(ids) <= self.seq_length:
             raise ValueError(
                 f"a text of {len(ids)} characters is too short for windows of {self.seq_length} with a target after "
-                f"each; it needs at least {self.seq_length + 1}, or a smaller seq_length"
+                f"each; it needs at least {self.seq_length + 1}, or shorter windows"
             )
 
     def __len__(self) -> int:

@@ -95,7 +95,7 @@ class Child(NamedTuple):
         for category, message in caught:
             assert category == "RuntimeWarning" and message.startswith("the cache of compiled kernels does not work")
         lines = stderr.splitlines()
-        assert all(line.startswith("scratchrnn: compiling the Numba kernels for float") for line in lines), stderr
+        assert all(line.startswith("scratchrnn: compiling Numba kernels for float") for line in lines), stderr
         return Outcome([message for _, message in caught], lines)
 
     def run(self, **variables: str) -> Outcome:

@@ -17,7 +17,8 @@ import pytest
 import scratchrnn as sr
 from scratchrnn import cli
 from scratchrnn.checkpoint import read
-from scratchrnn.commands import flow, tasks
+from scratchrnn.commands import flow, output, tasks
+from scratchrnn.tasks import task
 from scratchrnn.tasks.task import Task, Trained
 from scratchrnn.text import Vocabulary
 
@@ -79,6 +80,9 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert_pictures(out, "loss.png", "gradients.png")
     assert "200 characters of 31 kinds; knowing nothing costs ln 31 = 3.434" in done.stdout
     assert "it writes on from" in done.stdout
+    following = done.stdout.partition("\nnext\n")[2]
+    assert f'sample --model {out / "model.npz"} --prompt "To"' in following
+    assert f"flow --model {out / 'model.npz'}" in following
     return out
 
 
@@ -114,6 +118,13 @@ def test_without_a_command_it_prints_help() -> None:
         assert command in done.stdout
 
 
+def test_it_says_how_it_can_be_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    for called, again in (("/a/scratchrnn/__main__.py", "python -m scratchrnn"), ("bin/scratchrnn", "bin/scratchrnn")):
+        monkeypatch.setattr(sys, "argv", [called])
+        assert output.program() == again
+
+
 def test_version() -> None:
     done = run("--version")
     assert done.returncode == 0
@@ -147,7 +158,10 @@ def test_starting_up_loads_neither_numba_nor_matplotlib_nor_cupy() -> None:
         (["papers", "gazette"], "invalid choice: 'gazette'"),
         (["papers", "--seeds", "0"], "--seeds: expected an integer of at least 1, got '0'"),
         (["train", "digits", "--hidden-size", "3"], "--hidden-size"),
-        (["--versio"], "--versio"),
+        (["--versio"], "--versio (did you mean --version?); see scratchrnn --help"),
+        (["train", "adding", "--lr", "1"], "unrecognized arguments: --lr 1; see scratchrnn train adding --help"),
+        (["flow", "--modle=x"], "--modle=x (did you mean --model?); see scratchrnn flow --help"),
+        (["papers", "--hlp"], "--hlp (did you mean --help?); see scratchrnn papers --help"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_code_2(
@@ -169,7 +183,9 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
         (["check", "--model", "setup.cfg"], ["setup.cfg", "not a scratchrnn checkpoint"]),
         (["train", "text", "--file", "nowhere.txt", "--out", "out"], ["no file", "nowhere.txt"]),
         (["train", "sine", "--window", "5000", "--out", "out"], ["windows of 5000"]),
-        (["train", "sine", "--out", "setup.cfg"], ["setup.cfg: File exists"]),
+        (["train", "sine", "--out", "setup.cfg"], ["setup.cfg: File exists, and is no folder; --out names a folder"]),
+        (["flow", "--out", "setup.cfg/deeper"], ["setup.cfg/deeper", "--out names a folder"]),
+        (["train", "text", "--file", "setup.cfg", "--out", "out"], ["at least 51, or shorter windows"]),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_code_1(
@@ -231,7 +247,7 @@ def test_demo_fails_where_a_gradient_is_wrong(
     assert cli.main(["demo", "--epochs", "1", "--quiet", "--backend", "numpy", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().out
     assert "FAIL: 7 tensors" in said
-    assert "the sign is flipped" in said
+    assert "(sign flipped)" in said
 
 
 def test_check_passes() -> None:
@@ -260,7 +276,7 @@ def test_check_fails_where_a_gradient_is_wrong(
     assert cli.main(["check", "--backend", "numpy"]) == 1
     said = capsys.readouterr().out
     assert "FAIL: 6 PASS, 1 FAIL of 7 tensors" in said
-    assert "the sign is flipped" in said
+    assert "(sign flipped)" in said
 
 
 def test_check_of_a_saved_text_model(text_model: Path) -> None:
@@ -318,7 +334,8 @@ def test_train_sine_options_reach_the_model(tmp_path: Path, capsys: pytest.Captu
     assert history.updates == 8
     assert all(history.clipped)
     assert extra["window"] == 7
-    assert "clipped in 8 updates" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "clipped in 8 updates" in said and f"flow --model {tmp_path / 'model.npz'}" in said.partition("\nnext\n")[2]
     assert_pictures(tmp_path, "data.png", "loss.png", "gradients.png")
 
 
@@ -416,13 +433,21 @@ def test_train_a_task(tmp_path: Path) -> None:
     model, history, extra = read(out / "model.npz", backend="numpy")
     assert history is not None and history.epochs == 3 and model.dtype == np.float32
     assert extra["task"] == "tunes" and len(extra["notes"]) == model.output_size - 1
-    for part in ("3 epochs, 3 updates", "tunes exact, of 8", "bar over seeds: = 8", "茉莉花, from G4:2"):
+    for part in (
+        "3 epochs, 3 updates",
+        "tunes exact, of 8",
+        "goal for every seed: = 8",
+        "茉莉花, from G4:2",
+        "\nnext\n",
+    ):
         assert part in done.stdout
 
 
 def test_train_an_encoder_decoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "dates", "--epochs", "1", "--backend", "numpy", "--out", str(tmp_path)]) == 0
-    assert "validation part, exact" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "validation part, exact" in said and "(goal for the median over seeds: ≥ 0.99)" in said
+    assert "\nnext\n" in said and "flow --model" not in said  # which measures no EncoderDecoder
     model, history, extra = read(tmp_path / "model.npz", backend="numpy")
     assert isinstance(model, sr.EncoderDecoder) and history is not None and history.epochs == 1
     source, iso = (Vocabulary.from_list(extra[name]) for name in ("source", "iso"))
@@ -466,6 +491,23 @@ def test_the_table_of_tasks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert all(settings["backend"] == "numpy" and settings["progress"] is False for settings in asked)
     assert cli.main(["tasks", "high", "--seeds", "1"]) == 0
     assert len(asked) == 7
+
+
+def test_the_table_asks_for_all_packages_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(task, "PACKAGES", {"no_such_module": "Nothing", "nor_this": "Nil"})
+    trained = Task("kind", "about", "share", (0, 1), lambda **_: Trained({}, sr.History(sr.Adam()), 1.0))
+    table = {
+        "one": trained,
+        "two": trained._replace(needs="nor_this"),
+        "three": trained._replace(needs="no_such_module"),
+    }
+    monkeypatch.setattr(tasks, "TASKS", table)
+    assert cli.main(["tasks"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and "not installed: Nil, Nothing; pip install" in said.err
+    assert cli.main(["tasks", "one"]) == 0
 
 
 def test_ctrl_c_ends_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,35 @@ def test_relu_is_linear_piece_by_piece() -> None:
     assert point.radius == pytest.approx(2) and not point.stable
     np.testing.assert_allclose(rnn.activate(W_hh @ point.h + b_h, "relu"), point.h)
     assert sr.fixed_points([[2.0]], [1.0], nonlinearity="relu") == []  # h = 2h + 1 has none above 0
+
+
+def test_what_is_printed_is_one_line() -> None:
+    rng = np.random.default_rng(0)
+    found = sr.lyapunov_spectrum(rng.normal(0, 0.6, (7, 7)), steps=200, discard=50)
+    error = f"{found.standard_errors[0]:.1g}"
+    said = f"LyapunovSpectrum(7 exponents, λ₁ = {found.exponents[0]:.3g} ± {error}, dimension {found.dimension:.3g})"
+    assert repr(found) == said
+    dead = sr.lyapunov_spectrum(np.zeros((2, 2)), [-1.0, -1.0], nonlinearity="relu", steps=40)
+    assert repr(dead) == "LyapunovSpectrum(2 exponents, λ₁ = -inf, dimension 0)"
+    middle, low, _ = sr.fixed_points([[2.0]])
+    assert repr(middle) == "FixedPoint(H=1, ‖h‖ = 0, unstable, radius 2)"
+    assert repr(low) == f"FixedPoint(H=1, ‖h‖ = 0.958, stable, radius {low.radius:.3g})"
+
+
+def test_a_spectrum_draws_itself(pyplot: Any) -> None:
+    found = sr.lyapunov_spectrum(np.diag([0.5, 0.2]), h0=np.zeros(2), steps=40)
+    (dots,) = (line for line in found.plot().get_lines() if line.get_label() == "measured")
+    np.testing.assert_array_equal(dots.get_ydata(), found.exponents)
+
+
+def test_a_model_is_not_its_matrix() -> None:
+    deep = sr.SequenceModel([sr.Embedding(4, 3), sr.RNN(3, 5), sr.Linear(5, 2)], backend="numpy")
+    name = next(name for name in deep.params if "W_hh" in name)
+    for function in (sr.lyapunov_spectrum, sr.fixed_points):
+        with pytest.raises(TypeError, match=r'got a VanillaRNN: pass model.params\["W_hh"\]'):
+            function(sr.VanillaRNN(1, 2, 1, backend="numpy"))
+        with pytest.raises(TypeError, match=re.escape(f'model.params["{name}"]')):
+            function(deep)
 
 
 def test_what_does_not_fit_is_refused() -> None:

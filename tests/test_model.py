@@ -453,6 +453,8 @@ def test_flow_of_two_directions(dtype: str, backend: str) -> None:
     assert flow.flushed.tolist() == (forward.flushed + reverse.flushed).tolist()
     np.testing.assert_allclose(N * flow.norms, np.sqrt((flow.per_sample**2).sum(axis=0)), rtol=1e-14)
     assert "layers=3" in repr(flow)
+    sizes = f"N={N}, T={T}, ‖∂L/∂h_t‖ {forward.norms[0]:.3g} at t=0, {forward.norms[-1]:.3g} at t={T - 1}"
+    assert repr(forward) == f"LayerFlow({sizes})"
     model = make_model("deep-bidirectional", backend=backend, dtype=dtype)
     flow = model.loss_and_grads(**make_batch(model)).flow
     assert len(flow.layers) == 5 and flow.directions == 1

@@ -200,6 +200,15 @@ def test_it_brings_the_ratio_of_a_forgetful_network_towards_1(rng: np.random.Gen
     assert kept[0.0] < 1e-9 and kept[0.5] > 1e-3
 
 
+def test_what_is_printed_is_one_line() -> None:
+    model = make_model("vanilla")
+    measured = sr.Omega(1.0).measure(model, **make_batch(model))
+    least, greatest = np.nanmin(measured.ratios["W_hh"]), np.nanmax(measured.ratios["W_hh"])
+    assert repr(measured) == f"OmegaValue(Ω = {measured.value:.4g}, W_hh: ρ {least:.3g} … {greatest:.3g})"
+    dead = measured._replace(ratios={"W_hh": np.full((3, 7), np.nan)})
+    assert repr(dead).endswith(", W_hh: no gradient arrives)")
+
+
 def test_what_it_cannot_do_is_refused() -> None:
     with pytest.raises(ValueError, match="weight"):
         sr.Omega(-1.0)

@@ -42,6 +42,7 @@ def test_loss(trained: sine.Trained) -> None:
     np.testing.assert_array_equal(y_of(validation), trained.history.val_loss)
     assert ax.get_yscale() == "log"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+    assert ax.get_legend_handles_labels()[1] == ["training", "validation"] and ax.get_legend() is not None
     assert ink(figure) > 0.01
 
 

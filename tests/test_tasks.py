@@ -409,9 +409,23 @@ def test_noise_is_fresh_and_of_the_seed() -> None:
     np.testing.assert_array_equal(first.gather(rows)[1], rows)
 
 
-def test_a_missing_package_is_named() -> None:
-    with pytest.raises(ImportError, match=r"with the package Nothing, which is not installed: pip install 'scratchrnn"):
-        task.need("no_such_package.data", "Nothing")
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(task.PACKAGES, "no_such_module", "Nothing")
+    monkeypatch.setitem(task.PACKAGES, "nor_this", "Nil")
+    with pytest.raises(ImportError, match=r"not installed: Nothing; pip install 'scratchrnn\[tasks\]'"):
+        task.need("no_such_module.data")
+    some = [TASKS["adding"]._replace(needs=needs) for needs in ("", "nor_this", "no_such_module", "nor_this")]
+    with pytest.raises(ImportError, match="not installed: Nil, Nothing; pip"):
+        task.require(some)
+    task.require(some[:1])
+    assert {name: task.needs for name, task in TASKS.items() if task.needs} == PACKAGES
+    assert set(PACKAGES.values()) < set(task.PACKAGES)
+
+
+def test_losses_are_named_with_their_unit() -> None:
+    squared = {name for name, task in TASKS.items() if task.loss.startswith("mean squared error")}
+    assert squared == {"adding", "sunspots"}
+    assert all("(nats)" in task.loss for name, task in TASKS.items() if name not in squared)
 
 
 def test_bars() -> None:

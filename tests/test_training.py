@@ -177,6 +177,18 @@ def test_a_batch_source_is_asked_for_every_row_once_an_epoch() -> None:
     assert sorted(source.asked) == sorted([*range(51), *range(51)])
 
 
+def test_a_batch_source_that_does_not_fit_is_refused() -> None:
+    source = Windows(np.ones(20), 5)
+    model = sr.VanillaRNN(1, 3, 1, backend="numpy")
+    with pytest.raises(ValueError, match=r"steps is a mask \(N, T\) of the rows, and a batch source"):
+        sr.fit(model, source, steps=np.ones((15, 5), bool), epochs=1, batch_size=15, progress=False)
+    assert source.asked == []
+    assert sr.fit(model, source, steps=np.arange(5) > 2, epochs=1, progress=False).updates == 1
+    for truncate in (None, 2):
+        with pytest.raises(ValueError, match=r"gave x of shape \(15, 0, 1\), in which there is no step"):
+            sr.fit(model, Windows(np.ones(15), 0), epochs=1, truncate=truncate, progress=False)
+
+
 def test_a_model_that_overrides_its_gradients_trains_with_them() -> None:
     class Half(sr.VanillaRNN):
         def loss_and_grads(self, *args: Any, **options: Any) -> Any:

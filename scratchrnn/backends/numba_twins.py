@@ -803,7 +803,9 @@ class Announcement(event.Listener):
         dtype = min(floats, default="")  # sums are float64 beside float32 arrays
         if dtype and dtype not in self._announced:
             self._announced.add(dtype)
-            message = f"scratchrnn: compiling the Numba kernels for {dtype} (once; cached for the next run) …"
+            message = (
+                f"scratchrnn: compiling Numba kernels for {dtype} that are not cached yet (later runs load them) …"
+            )
             print(message, file=sys.stderr, flush=True)
 
     def on_end(self, ended: Any) -> None:

@@ -66,9 +66,7 @@ def run(arguments: Namespace) -> int:
     if not report:
         print(f"\n{report}")
     output.print_files(arguments.out, output.sine_files(result, arguments.out))
-    print("\nnext")
-    commands = [(f"{output.program()} {command}", what) for command, what in NEXT]
-    output.print_table([*commands, ("scratchrnn/layers/rnn.py", "the chapter's equations, forward and backward")])
+    output.print_next(NEXT, ("scratchrnn/layers/rnn.py", "the chapter's equations, forward and backward"))
     return 130 if history.interrupted else 0 if report else 1
 
 

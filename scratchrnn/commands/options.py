@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,19 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=Help, allow_abbrev=False, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """What nobody knows is refused by the command that it was said to, which names its own help."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
+        return known, unknown
+
+    def _meant(self, unknown: list[str]) -> str:
+        """The option that the first of some unknown ones looks like."""
+        said = next((word.partition("=")[0] for word in unknown if word.startswith("-")), "")
+        alike = difflib.get_close_matches(said, self._option_string_actions, n=1, cutoff=0.7)
+        return f" (did you mean {alike[0]}?)" if alike else ""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where help is."""

@@ -20,7 +20,10 @@ def prepare(out: Path) -> None:
     """Find out before the work, not after it, that a folder cannot be written to or matplotlib does not import."""
     from .. import plots  # noqa: F401
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OSError(f"{error.filename}: {error.strerror}, and is no folder; --out names a folder") from None
 
 
 def history_pictures(history: History, out: Path, *, loss: str, clip_norm: float | None = None) -> Files:
@@ -30,7 +33,7 @@ def history_pictures(history: History, out: Path, *, loss: str, clip_norm: float
     files = {}
     if history.loss:
         figure = plots.new_figure(7, 4)
-        plots.plot_loss(history, figure.subplots(), validation="held out").set_ylabel(loss)
+        plots.plot_loss(history, figure.subplots()).set_ylabel(loss)
         figure.savefig(out / "loss.png")
         files["loss.png"] = f"{loss} per epoch"
     if history.grad_norm:
@@ -75,8 +78,10 @@ def version() -> str:
 
 
 def program() -> str:
-    """How a reader can call this program again: by its name where that is found, else by its path."""
-    return "scratchrnn" if shutil.which("scratchrnn") else os.path.relpath(sys.argv[0])
+    """How a reader can call this program again: by its name where that is found, else as it was called."""
+    if shutil.which("scratchrnn"):
+        return "scratchrnn"
+    return "python -m scratchrnn" if sys.argv[0].endswith("__main__.py") else os.path.relpath(sys.argv[0])
 
 
 def print_table(rows: Iterable[tuple[str, str]]) -> None:
@@ -85,6 +90,12 @@ def print_table(rows: Iterable[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"  {name:<{width}}  {value}")
+
+
+def print_next(commands: Iterable[tuple[str, str]], *more: tuple[str, str]) -> None:
+    """What to do now: commands of this program, then whatever else."""
+    print("\nnext")
+    print_table([*((f"{program()} {command}", what) for command, what in commands), *more])
 
 
 def print_files(out: Path, files: Files) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..tasks.table import TASKS, bar
-from ..tasks.task import Trained
+from ..tasks.task import Trained, require
 from . import options
 
 EPILOG = """\
@@ -36,9 +36,11 @@ def add(commands: Any) -> None:
 def run(arguments: Namespace) -> int:
     """Train and tell, a line as soon as it is known."""
     options.use_threads(arguments)
+    names = arguments.task or list(TASKS)
+    require(TASKS[name] for name in names)
     print(HEAD)
     missed, beside = 0, []
-    for name in arguments.task or TASKS:
+    for name in names:
         task = TASKS[name]
         runs, seconds = [], []
         for seed in range(arguments.seeds):

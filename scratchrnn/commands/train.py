@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..checkpoint import save
+from ..model import SequenceModel
 from ..sampling import sample
 from ..tasks import characters, sine
 from ..tasks.table import TASKS, bar
@@ -95,6 +98,7 @@ def run_sine(arguments: Namespace) -> int:
         rows.append(("test MSE", f"{result.test_mse:.2e}"))
         output.print_table(rows)
         output.print_files(arguments.out, output.sine_files(result, arguments.out, arguments.clip_norm))
+        output.print_next([_flow(arguments.out / output.MODEL)])
     return 130 if result.history.interrupted else 0
 
 
@@ -123,6 +127,11 @@ def run_text(arguments: Namespace) -> int:
         output.print_files(out, files | {output.MODEL: "the model and its characters, for scratchrnn sample"})
         prompt = vocabulary.decode(result.data.train[:20])
         print(f"\nit writes on from {prompt!r}:\n{sample(result.model, vocabulary, prompt, 160, temperature=0.7)}")
+        following = [_flow(out / output.MODEL)]
+        if word := re.search(r"\w{1,20}", vocabulary.decode(result.data.train[:1000])):
+            model = shlex.quote(str(out / output.MODEL))
+            following.insert(0, (f'sample --model {model} --prompt "{word[0]}"', "goes on writing"))
+        output.print_next(following)
     return 130 if history.interrupted else 0
 
 
@@ -131,20 +140,29 @@ def run_task(arguments: Namespace) -> int:
     task, out = TASKS[arguments.task], arguments.out
     names = ("epochs", "seed", "backend", "dtype")
     settings = {name: getattr(arguments, name) for name in names} | {"progress": not arguments.quiet}
-    result, rows = _train(task.train, arguments, "loss", settings)
-    rows.append((task.metric, f"{result.score:.4g} (bar over seeds: {bar(task)})"))
+    result, rows = _train(task.train, arguments, task.loss, settings)
+    whose = "every seed" if len(set(task.bar)) == 1 else "the median over seeds"
+    rows.append((task.metric, f"{result.score:.4g} (goal for {whose}: {bar(task)})"))
     rows += [(what, f"{value:.4g}") for what, value in result.beside.items()]
     output.print_table(rows)
     if result.examples:
         print()
         output.print_table(result.examples)
-    files = output.history_pictures(result.history, out, loss="loss")
+    files = output.history_pictures(result.history, out, loss=task.loss)
     history = result.history if len(result.models) == 1 else None
     for name, model in result.models.items():
         save(model, out / f"{name}.npz", history=history, extra={"task": arguments.task, **result.extra})
         files[f"{name}.npz"] = "the trained model, for scratchrnn.load"
     output.print_files(out, files)
+    name, model = next(iter(result.models.items()))
+    following = [_flow(out / f"{name}.npz")] if isinstance(model, SequenceModel) else []
+    output.print_next([*following, ("tasks", "every task over three seeds, as a table")])
     return 130 if result.history.interrupted else 0
+
+
+def _flow(model: Path) -> tuple[str, str]:
+    """The command that looks into a model, and what it shows."""
+    return f"flow --model {shlex.quote(str(model))}", "how gradients flow through what it has learned"
 
 
 def _train(

@@ -30,6 +30,10 @@ class FixedPoint(NamedTuple):
     radius: float  # the largest |eigenvalue|
     stable: bool  # radius < 1
 
+    def __repr__(self) -> str:
+        kind = "stable" if self.stable else "unstable"
+        return f"FixedPoint(H={len(self.h)}, ‖h‖ = {np.linalg.norm(self.h):.3g}, {kind}, radius {self.radius:.3g})"
+
 
 def fixed_points(
     W_hh: Any,

@@ -24,6 +24,9 @@ class LayerFlow(NamedTuple):
     flushed: Array
     saturation: Array = None
 
+    def __repr__(self) -> str:
+        return f"LayerFlow({_sizes(self)})"
+
     @property
     def norms(self) -> Array:
         """(T,) float64: ‖∂L/∂h_t‖ over batch and hidden units. Of a mean loss it shrinks as 1/√N."""
@@ -51,9 +54,7 @@ class Flow(NamedTuple):
     directions: int = 1  # of the top recurrent layer, which has as many of the last entries
 
     def __repr__(self) -> str:
-        N, T = self.per_sample.shape
-        first, last = float(self.norms[0]), float(self.norms[-1])
-        return f"Flow(N={N}, T={T}, layers={len(self.layers)}, ‖∂L/∂h_t‖ {first:.3g} at t=0, {last:.3g} at t={T - 1})"
+        return f"Flow(layers={len(self.layers)}, {_sizes(self.top)})"
 
     @property
     def top(self) -> LayerFlow:
@@ -92,6 +93,13 @@ class Flow(NamedTuple):
         from ..plots import plot_flow
 
         return plot_flow(self, ax)
+
+
+def _sizes(layer: LayerFlow) -> str:
+    """How many rows and steps there are, and how large the gradient is at both ends."""
+    N, T = layer.per_sample.shape
+    first, last = float(layer.norms[0]), float(layer.norms[-1])
+    return f"N={N}, T={T}, ‖∂L/∂h_t‖ {first:.3g} at t=0, {last:.3g} at t={T - 1}"
 
 
 def mean_of_rows(a: Array) -> Array:

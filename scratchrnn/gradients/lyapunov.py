@@ -27,6 +27,19 @@ class LyapunovSpectrum(NamedTuple):
     dimension: float  # Kaplan and Yorke's, of the attractor; NaN when the exponents asked for do not reach that far
     h: np.ndarray  # (H,): the last state
 
+    def __repr__(self) -> str:
+        error = "" if np.isnan(self.standard_errors[0]) else f" ± {self.standard_errors[0]:.1g}"
+        return (
+            f"LyapunovSpectrum({len(self.exponents)} exponents, λ₁ = {self.exponents[0]:.3g}{error}, "
+            f"dimension {self.dimension:.3g})"
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the exponents against their number. Returns the matplotlib axes."""
+        from ..plots import plot_lyapunov
+
+        return plot_lyapunov(self.exponents, ax)
+
 
 def lyapunov_spectrum(
     W_hh: Any,
@@ -115,7 +128,10 @@ def kaplan_yorke(exponents: np.ndarray, H: int) -> float:
 
 
 def check_map(W_hh: Any, b_h: Any, nonlinearity: str) -> tuple[np.ndarray, np.ndarray]:
-    """W_hh (H, H) and b_h (H,) in float64; ValueError for what is no such map."""
+    """W_hh (H, H) and b_h (H,) in float64; ValueError for what is no such map, TypeError for a model."""
+    if hasattr(W_hh, "params"):
+        name = next((name for name in W_hh.params if "W_hh" in name), "W_hh")
+        raise TypeError(f'expected a matrix W_hh (H, H), got a {type(W_hh).__name__}: pass model.params["{name}"]')
     W_hh = to_numpy(W_hh).astype(np.float64)
     if W_hh.ndim != 2 or W_hh.shape[0] != W_hh.shape[1] or not len(W_hh):
         raise ValueError(f"expected W_hh of shape (H, H), got {W_hh.shape}")

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .. import passes
-from ..backends.arrays import Array, namespace
+from ..backends.arrays import Array, namespace, to_numpy
 from ..backends.numpy_backend import Backend
 from ..checks import not_negative
 from ..layers import rnn
@@ -53,6 +55,10 @@ class OmegaValue(NamedTuple):
     value: float  # over all recurrent cells
     grads: dict[str, Array]  # ∂⁺Ω/∂W_hh of every cell, under the name of its W_hh in `model.params`
     ratios: dict[str, Array]  # under the same names: ρ (N, T) in the cell's own time, NaN where no gradient arrives
+
+    def __repr__(self) -> str:
+        cells = "".join(f", {name}: {_range(to_numpy(ratio))}" for name, ratio in self.ratios.items())
+        return f"OmegaValue(Ω = {self.value:.4g}{cells})"
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,12 @@ class Omega:
         """TypeError for a model that has no Ω."""
         if not hasattr(model, "_network"):
             raise TypeError(f"Omega needs a SequenceModel or VanillaRNN, got {type(model).__name__}")
+
+
+def _range(ratio: np.ndarray) -> str:
+    """ρ from its least to its greatest."""
+    there = ratio[~np.isnan(ratio)]
+    return f"ρ {there.min():.3g} … {there.max():.3g}" if there.size else "no gradient arrives"
 
 
 def cell_backward(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 METHODS = {
-    "finite differences": "central, float64 NumPy loss, step 1.2e-05 · max(1, rms) on a unit vector",
+    "finite differences": "central, float64 NumPy, step 1.2e-05 · max(1, rms) on a unit vector",
     "complex step": "through the NumPy text, step 1e-30",
     "adjoint": "tangent along the trajectory that the model stored",
 }
@@ -113,19 +113,22 @@ class GradientReport:
         return [row.rstrip() for row in rows]
 
     def _entries(self) -> list[str]:
-        rows = [f"{'worst entry looked at':<24} {'analytic':>23} {'reference':>23} {'ratio':>13}  by"]
-        for t in self.tensors:
+        names = ["worst entry looked at", *(f"{t.name}[{', '.join(map(str, t.worst.at))}]" for t in self.tensors)]
+        width = max(map(len, names))
+        rows = [f"{names[0]:<{width}} {'analytic':>22} {'reference':>22} {'ratio':>13}  by"]
+        for name, t in zip(names[1:], self.tensors, strict=True):
             e = t.worst
-            name = f"{t.name}[{', '.join(map(str, e.at))}]"
             hint = _hint(e.ratio, self.sizes) if t.verdict == "FAIL" else ""
-            rows.append(f"{name:<24} {e.analytic:>23.15e} {e.reference:>23.15e} {e.ratio:>13.10f}  {e.method}{hint}")
+            rows.append(
+                f"{name:<{width}} {e.analytic:>22.15e} {e.reference:>22.15e} {e.ratio:>13.10f}  {e.method}{hint}"
+            )
         return rows
 
     def _methods(self) -> list[str]:
-        rows = [f"{'method':<20} {'tolerance':>9} {'noise floor':>12}"]
+        rows = [f"{'method':<18} {'tolerance':>9} {'noise floor':>12}"]
         for method, how in METHODS.items():
             floor = max(t.comparisons[method].floor for t in self.tensors)
-            rows.append(f"{method:<20} {self.tolerances[method]:>9.0e} {'≤ ' + format(floor, '.0e'):>12}  {how}")
+            rows.append(f"{method:<18} {self.tolerances[method]:>9.0e} {'≤ ' + format(floor, '.0e'):>12}  {how}")
         return rows
 
     def _end(self) -> str:
@@ -152,7 +155,7 @@ class GradientCheckError(AssertionError):
 
 def _hint(ratio: float, sizes: dict[str, int]) -> str:
     """What a telling ratio usually means."""
-    known = {"the gradient is zero": 0.0, "the sign is flipped": -1.0, "a factor of 2": 2.0, "a factor of 1/2": 0.5}
+    known = {"gradient is zero": 0.0, "sign flipped": -1.0, "a factor of 2": 2.0, "a factor of 1/2": 0.5}
     known |= {f"a factor of {letter}": float(size) for letter, size in sizes.items()}
     known |= {f"a factor of 1/{letter}": 1 / size for letter, size in sizes.items()}
     return next((f"  ({what})" for what, value in known.items() if abs(ratio - value) < 1e-6), "")

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, ROW = 9.0, 5.0, 2.8  # inches: of the two upper panels, and of a row of those below
 
 
-def plot_loss(history: History, ax: Axes | None = None, *, validation: str = "validation") -> Axes:
-    """The loss per epoch, and the validation loss under the name given, on a log scale. Returns the axes.
+def plot_loss(history: History, ax: Axes | None = None) -> Axes:
+    """The loss per epoch, and the validation loss, on a log scale. Returns the axes.
 
     Raises ValueError before the first epoch has finished.
     """
@@ -43,7 +43,7 @@ def plot_loss(history: History, ax: Axes | None = None, *, validation: str = "va
     ax = axes(ax)
     style(ax, "Loss", "epoch", "loss")
     integers(ax.xaxis)
-    curves = {"training": (history.loss, BLUE, "-"), validation: (history.val_loss, VERMILLION, "--")}
+    curves = {"training": (history.loss, BLUE, "-"), "validation": (history.val_loss, VERMILLION, "--")}
     drawn = {name: curve for name, curve in curves.items() if len(curve[0])}
     zeros = 0
     for name, (losses, colour, line) in drawn.items():

@@ -32,7 +32,7 @@ class Digits(NamedTuple):
 
 def data() -> Digits:
     """The digits; raises ImportError where scikit-learn is not installed."""
-    digits = need("sklearn.datasets", "scikit-learn").load_digits()
+    digits = need("sklearn.datasets").load_digits()
     x = (digits.images / 8 - 1).astype(np.float32)  # pixels are 0 … 16
     parts = (Part(x[rows], digits.target[rows], np.full(len(rows), 8)) for rows in split(len(x), 180, 360))
     return Digits(*parts)

@@ -43,7 +43,7 @@ class Sunspots(NamedTuple):
 
 def data() -> Sunspots:
     """The series; raises ImportError where statsmodels is not installed."""
-    table = need("statsmodels.datasets.sunspots", "statsmodels").load_pandas().data
+    table = need("statsmodels.datasets.sunspots").load_pandas().data
     return Sunspots(table["YEAR"].to_numpy().astype(int), table["SUNACTIVITY"].to_numpy(dtype=float))
 
 

@@ -56,7 +56,7 @@ def data() -> Surnames:
     """The names; raises ImportError where Faker is not installed."""
     lists = []
     for locale in LOCALES.values():
-        provider = need(f"faker.providers.person.{locale}", "Faker").Provider
+        provider = need(f"faker.providers.person.{locale}").Provider
         lists.append({surname.lower() for surname in provider.last_names})
     rng = np.random.default_rng(0)
     chosen = []

@@ -10,6 +10,7 @@ from .task import Task
 ONE_TO_MANY, MANY_TO_ONE = "one-to-many", "many-to-one"
 SYNCHRONOUS, ASYNCHRONOUS = "many-to-many, synchronous", "many-to-many, asynchronous"
 FORECAST, TEXT = "forecasting", "text generation"
+MSE, MSE_SCALED = "mean squared error", "mean squared error of scaled numbers"
 ONE_WAY = (tagging.CEILING - 0.02, tagging.CEILING + 0.02)
 
 TASKS = {
@@ -27,12 +28,24 @@ TASKS = {
         (8, 8),
         partial(tunes.train, feedback=False, epochs=1000),
     ),
-    "digits": Task(MANY_TO_ONE, "a handwritten digit read row by row", "test accuracy", (0.97, 1), digits.train),
+    "digits": Task(
+        MANY_TO_ONE, "a handwritten digit read row by row", "test accuracy", (0.97, 1), digits.train, needs="sklearn"
+    ),
     "vowels": Task(
-        MANY_TO_ONE, "who speaks a Japanese vowel, in 7 to 29 steps", "test accuracy", (0.955, 1), vowels.train
+        MANY_TO_ONE,
+        "who speaks a Japanese vowel, in 7 to 29 steps",
+        "test accuracy",
+        (0.955, 1),
+        vowels.train,
+        needs="aeon",
     ),
     "surnames": Task(
-        MANY_TO_ONE, "which of ten languages a surname is from", "test accuracy", (0.55, 1), surnames.train
+        MANY_TO_ONE,
+        "which of ten languages a surname is from",
+        "test accuracy",
+        (0.55, 1),
+        surnames.train,
+        needs="faker",
     ),
     "temporal-order": Task(
         MANY_TO_ONE,
@@ -41,7 +54,9 @@ TASKS = {
         (0.985, 1),
         temporal_order.train,
     ),
-    "adding": Task(MANY_TO_ONE, "the sum of two marked numbers of 20", "mean squared error", (0, 0.002), adding.train),
+    "adding": Task(
+        MANY_TO_ONE, "the sum of two marked numbers of 20", "mean squared error", (0, 0.002), adding.train, MSE
+    ),
     "pairs": Task(
         SYNCHRONOUS,
         "tag each of 20 bits with the bits 3 before and 3 after it; one bidirectional layer",
@@ -78,7 +93,13 @@ TASKS = {
         dates.train,
     ),
     "sunspots": Task(
-        FORECAST, "next year's sunspots, the mean of five networks", "RMSE of 62 years", (0, 18.9), sunspots.train
+        FORECAST,
+        "next year's sunspots, the mean of five networks",
+        "RMSE of 62 years",
+        (0, 18.9),
+        sunspots.train,
+        MSE_SCALED,
+        "statsmodels",
     ),
     "poems": Task(TEXT, "a line of a Tang poem to the next line", "lines exact", (0.99, 1), poems.train),
     "chapter": Task(

@@ -6,8 +6,9 @@ A task is measured on its test part after training, once. Settings were chosen o
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,6 +17,10 @@ import numpy as np
 from ..backends.arrays import to_numpy
 from ..history import History
 from ..model import SequenceModel
+
+# The modules that bring data, and the packages that they are in.
+PACKAGES = {"sklearn": "scikit-learn", "aeon": "aeon", "faker": "Faker", "statsmodels": "statsmodels"}
+NOT_INSTALLED = "data comes with packages that are not installed: {}; pip install 'scratchrnn[tasks]'"
 
 
 class Trained(NamedTuple):
@@ -40,6 +45,8 @@ class Task(NamedTuple):
     metric: str
     bar: tuple[float, float]
     train: Callable[..., Trained]  # train(*, epochs=…, seed=0, backend=None, dtype=…, progress=True)
+    loss: str = "cross-entropy (nats)"  # what its history holds, with the unit
+    needs: str = ""  # the module that brings its data, where that is not in this package
 
     @property
     def epochs(self) -> int:
@@ -52,16 +59,23 @@ class Task(NamedTuple):
         return all(low <= score <= high for score in (scores if low == high else [np.median(scores)]))
 
 
-def need(module: str, package: str) -> ModuleType:
+def require(tasks: Iterable[Task]) -> None:
+    """Raise ImportError that names every package that the data of these tasks comes with and that is not installed."""
+    modules = dict.fromkeys(task.needs for task in tasks if task.needs)
+    absent = [PACKAGES[module] for module in modules if importlib.util.find_spec(module) is None]
+    if absent:
+        raise ImportError(NOT_INSTALLED.format(", ".join(absent)))
+
+
+def need(module: str) -> ModuleType:
     """A module that brings data; raises ImportError that says how to get it where it is not installed."""
+    top = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+        if (error.name or "").partition(".")[0] != top:
             raise
-        raise ImportError(
-            f"the data comes with the package {package}, which is not installed: pip install 'scratchrnn[tasks]'"
-        ) from None
+        raise ImportError(NOT_INSTALLED.format(PACKAGES[top])) from None
 
 
 class Part(NamedTuple):

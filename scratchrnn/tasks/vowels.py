@@ -32,7 +32,7 @@ class Vowels(NamedTuple):
 
 def data() -> Vowels:
     """The recordings; raises ImportError where aeon is not installed."""
-    load = need("aeon.datasets", "aeon").load_japanese_vowels
+    load = need("aeon.datasets").load_japanese_vowels
     learn, test = (_part(*load(split=part)) for part in ("train", "test"))
     rng = np.random.default_rng(0)
     held_out = np.concatenate([rng.permutation(np.flatnonzero(learn.target == who))[:6] for who in range(9)])
