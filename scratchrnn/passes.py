@@ -118,12 +118,13 @@ def run(
 ) -> Forward:
     """Forward through all layers. Those above the top recurrent one work step by step: they see counted steps only."""
     traces, h_last, remaining = [], [], list(states)
+    own = params.groups(network.symbols)
     h = x
     for i, layer in enumerate(network.layers):
         state = remaining.pop(0) if layer.recurrent else None
         drawn = {} if noise is None or noise[i] is None else {"noise": noise[i]}
         function = backend.twin(layer.forward)
-        x, state, trace = function(network.own(i, params), x, state, lengths=lengths, **drawn, **layer.options)
+        x, state, trace = function(own[i], x, state, lengths=lengths, **drawn, **layer.options)
         traces.append(trace)
         if layer.recurrent:
             h_last.append(state)
@@ -185,6 +186,7 @@ def backward(
     """
     dstates0: list[Array] = []  # filled from the top recurrent layer down
     flows: list[LayerFlow] = []
+    own, own_grads = params.groups(network.symbols), grads.groups(network.symbols)
     for i in reversed(range(len(network.layers))):
         layer, dstate = network.layers[i], None
         if layer.recurrent:
@@ -193,14 +195,13 @@ def backward(
             if not dstates0 and counted is not None:
                 free = dstate if dstates is None and network.directions == 1 else None
                 dy = counted.put(dy, len(forward.h), backend, free)
-        own, own_grads = network.own(i, params), network.own(i, grads)
         dy, dstate, flow = backend.backward(
             layer.backward,
-            own,
+            own[i],
             dy,
             forward.traces[i],
             dstate,
-            own_grads,
+            own_grads[i],
             inputs=inputs or i > 0,
             **layer.options,
         )
@@ -364,10 +365,10 @@ def tangent(
 ) -> Array:
     """The forward pass linearised along stored traces: how the counted outputs (K, N, O) move."""
     remaining = list(dstates)
+    own, moved = params.groups(network.symbols), dparams.groups(network.symbols)
     for i, layer in enumerate(network.layers):
         dstate = remaining.pop(0) if layer.recurrent else None
-        own, moved = network.own(i, params), network.own(i, dparams)
-        dx, _ = layer.tangent(own, traces[i], moved, dx, dstate, **layer.options)
+        dx, _ = layer.tangent(own[i], traces[i], moved[i], dx, dstate, **layer.options)
         if layer.recurrent and not remaining:
             dx = counted.take(dx)
     return dx

@@ -215,7 +215,7 @@ def test_product_and_packing_run_on_64_bit_arm(dtype: str, rng: np.random.Genera
         transposed, straight = panels(W1, 1, K1, K1, J) if K1 else 0, panels(W2, J, 1, K2, J)
         first, second = (arm.put(A1), K1, 1, K1, transposed), (arm.put(A2), K2, 1, K2, straight)
         slope = (arm.put(h), J, sums, large, flushed)
-        arm.call(product, at_C, J, M, J, arm.put(start), J, *first, *second, epilogue, *slope)
+        arm.call(product, at_C, J, M, J, arm.put(start), J, *first, *second, case % 3 % 2, epilogue, *slope)
 
         total = start.astype(float) + A1.astype(float) @ W1.T + A2.astype(float) @ W2
         expected = {

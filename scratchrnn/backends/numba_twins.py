@@ -336,6 +336,7 @@ class Product(NamedTuple):
     A2_step: ir.Value
     K2: ir.Value
     W2: ir.Value
+    back: ir.Value  # not 0: panels from the last to the first
     epilogue: ir.Value  # what follows is for the derivatives
     h: ir.Value  # h_t, rows h_row apart
     h_row: ir.Value
@@ -362,14 +363,21 @@ SCALE_UP, SCALE_DOWN = 2.0**517, 2.0**-494
 
 
 def write_product(module: ir.Module, size: int) -> ir.Function:
-    """C = epilogue(start + A1 · W1 + A2 · W2), panel by panel, tile by tile."""
+    """C = epilogue(start + A1 · W1 + A2 · W2), panel by panel, tile by tile.
+
+    Where the same weights are used step after step, every second step takes the panels from the last to the first: what
+    the step before read last is still in the cache.
+    """
     edge = write_edge(module, size)
     function, b = new_function(module, "product", size, len(Product._fields))
     lanes = Lanes(b, size, LANE_BYTES // size)
     p = with_pointers(b, Product(*function.args))
     V = lanes.count
 
-    with counting(b, p.J, 2 * V) as j:
+    last = b.sub(b.sub(p.J, number(1)), b.srem(b.sub(p.J, number(1)), number(2 * V)))
+    back = b.icmp_signed("!=", p.back, number(0))
+    with counting(b, p.J, 2 * V) as distance:
+        j = b.select(back, b.sub(last, distance), distance)
         left = b.sub(p.J, j)
         sources = [
             Source(p.A1, p.A1_row, p.A1_step, p.K1, lanes.at(p.W1, b.mul(j, p.K1))),
@@ -823,7 +831,7 @@ sum_helper = njit(**OPTIONS, no_cpython_wrapper=True)
 # scratch memory that starts on a register boundary. A matrix product reads A row by row, and B as panels.
 
 UNUSED = (0, 0, 0, 0, 0)
-PLAIN = (NOTHING, 0, 0, 0, 0, 0)
+PLAIN = (0, NOTHING, 0, 0, 0, 0, 0)
 
 
 def _addresses(like: Array) -> tuple[int, int]:
@@ -998,7 +1006,8 @@ def _states(
             start_from = (at(work, start), H)
         source = (first[0], first[1], 1, first[2], first[3])
         second = (at(h, t * N * H), H, 1, H, recurrent)
-        call(product, ((at(h, (t + 1) * N * H), H, N, H), start_from, source, second, (activation, 0, 0, 0, 0, 0)))
+        last = (t % 2, activation, 0, 0, 0, 0, 0)
+        call(product, ((at(h, (t + 1) * N * H), H, N, H), start_from, source, second, last))
         if valid.size:
             for n in range(N):
                 if not valid[t, n]:
@@ -1085,7 +1094,7 @@ def _through_time(
         sums = (at(squares, 0), at(squares, (squares.shape[0] - 1) * N))
         squares[:] = 0
         flushed[t] = 0
-        slope = (derivative, at(h, (t + 1) * step), H, sums, at(flushed, t))
+        slope = (t % 2, derivative, at(h, (t + 1) * step), H, sums, at(flushed, t))
         call(product, ((at(da, t * step), H, N, H), (begin, H), source, UNUSED, slope))
         for n in range(N):
             if squares.shape[0] == 1:
