@@ -452,7 +452,7 @@ def test_flow_of_two_directions(dtype: str, backend: str) -> None:
         np.testing.assert_allclose(getattr(flow, name), expected, rtol=1e-14)
     assert flow.flushed.tolist() == (forward.flushed + reverse.flushed).tolist()
     np.testing.assert_allclose(N * flow.norms, np.sqrt((flow.per_sample**2).sum(axis=0)), rtol=1e-14)
-    assert "layers=3" in repr(flow)
+    assert "cells=3" in repr(flow)
     model = make_model("deep-bidirectional", backend=backend, dtype=dtype)
     flow = model.loss_and_grads(**make_batch(model)).flow
     assert len(flow.layers) == 5 and flow.directions == 1

@@ -197,7 +197,7 @@ def test_decay_ends_where_a_curve_is_exactly_zero() -> None:
     (label,) = ax.texts
     assert isinstance(label, Annotation)
     assert label.xy[0] == 1
-    assert "exactly 0 from there on" in x_label(ax)
+    assert "falls to its end is exactly 0 from there on" in x_label(ax)
     assert ax.get_xlim()[1] >= 3
 
 

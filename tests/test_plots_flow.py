@@ -56,8 +56,10 @@ def make_seen(**changed: Any) -> Any:
         "lag_map": triangle(T),
         "input_map": triangle(T, 0.8),
         "spectrum": make_spectrum(fan()),
+        "about": "RNN(2 → 4): N = 3, T = 7, loss mse 0.5 on every step",
     }
-    return SimpleNamespace(**(seen | changed))
+    seen |= changed
+    return SimpleNamespace(**seen, cells=seen["flow"].names)
 
 
 def titles(figure: Figure) -> list[str]:
@@ -218,7 +220,7 @@ def test_remedies_are_named_at_their_ends() -> None:
         np.testing.assert_array_equal(y_of(line), np.where(curve > 0, curve, np.nan))
         assert x_of(line)[0] == 1
     assert sorted(text.get_text() for text in ax.texts) == ["none", "orthogonal", "short"]
-    assert "exactly 0, not drawn: 4" in x_label(ax)
+    assert "exactly 0, not drawn: 4 of 23 points" in x_label(ax)
     assert ink(figure) > 0.01
     some = plots.plot_remedies({"short": [1.0]}, bare(), among=list(curves)).lines[0]
     assert (some.get_color(), some.get_linestyle()) == (ax.lines[3].get_color(), ax.lines[3].get_linestyle())
@@ -366,7 +368,7 @@ def test_gradients_of_norms_alone_are_the_two_panels_they_were() -> None:
     model = sr.VanillaRNN(1, 3, 1, backend="numpy")
     history = sr.fit(model, np.ones((4, 5, 1)), np.ones((4, 5, 1)), epochs=2, progress=False)
     figure = plots.plot_gradients(history, Figure())
-    assert titles(figure) == ["Gradient at each time step", "Norm before clipping"]
+    assert titles(figure) == ["Gradient at each time step", "Gradient norm"]
     assert plots.gradients_size(history) == (9.0, 5.0)
 
 

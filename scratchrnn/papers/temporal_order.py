@@ -159,7 +159,7 @@ def results(runs: Iterable[Run]) -> list[Result]:
         times = [run.updates for run in some if run.solved]
         low, high = wilson(len(times), len(some))
         seen, of = setting.seen
-        note = f"{len(times)} of {len(some)}, 95 % in [{low:.2f}, {high:.2f}]; seen {seen} of {of}"
+        note = f"{len(times)} of {len(some)}, 95 % in [{low:.2f}, {high:.2f}]; a plain loop: {seen} of {of}"
         note += f"; median {np.median(times):,.0f} updates" if times else ""
         share = len(times) / len(some)
         found.append(Result("temporal order: solved", str(setting), seen / of, share, setting.tolerance, note))
