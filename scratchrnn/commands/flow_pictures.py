@@ -147,7 +147,7 @@ def network(measured: Subject, seen: GradientFlow) -> Iterator[Picture]:
     if seen.lag_map is not None and spectrum is not None:
         figure = plots.new_figure(7.5, 4.2)
         bound = spectrum.gamma * spectrum.norm
-        given = {"bound": bound, "radius": spectrum.radius, "cell": top_cells(seen)}
+        given: dict[str, Any] = {"bound": bound, "radius": spectrum.radius, "cell": top_cells(seen)}
         plots.plot_lag_decay(seen.lag_map, figure.subplots(), **given)
         yield Picture(
             figure,

@@ -40,13 +40,19 @@ def _sine(extra: Mapping[str, Any], N: int, seed: int) -> Given:
 
 
 def _drawn(task: Any, length: int) -> Callable[..., Given]:
-    return lambda extra, N, seed: Given(
-        *task.draw(np.random.default_rng(seed), N, length), "last", said=f"new sequences of {length} steps"
-    )
+    def few(extra: Mapping[str, Any], N: int, seed: int) -> Given:
+        x, target = task.draw(np.random.default_rng(seed), N, length)
+        return Given(x, target, "last", said=f"new sequences of {length} steps")
+
+    return few
 
 
 def _tagging(tag: str) -> Callable[..., Given]:
-    return lambda extra, N, seed: Given(*tagging.data(tag, train=1, test=N, seed=seed).test, said="sequences of bits")
+    def few(extra: Mapping[str, Any], N: int, seed: int) -> Given:
+        x, target = tagging.data(tag, train=1, test=N, seed=seed).test
+        return Given(x, target, said="sequences of bits")
+
+    return few
 
 
 def _tunes(feedback: bool) -> Callable[..., Given]:

@@ -186,7 +186,7 @@ def draw(runs: list[Run], out: Path) -> dict[str, str]:
     from ..plots import new_figure, papers
 
     save(runs, out / "temporal-order.json")
-    figure = new_figure(13, 2.9 * len({setting[:3] for setting in by_setting(runs)}) + 0.6)
+    figure = new_figure(10.5, 2.7 * len({setting[:3] for setting in by_setting(runs)}) + 0.6)
     papers.plot_temporal_order(runs, figure).savefig(out / "temporal-order.png")
     return {
         "temporal-order.png": "how many runs solved temporal order, and the norms that explain it",

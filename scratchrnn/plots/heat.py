@@ -42,7 +42,6 @@ def heat_map(
     if not np.isfinite(values).any():
         return
     placed: dict[str, Any] = {"aspect": 40, "pad": 0.02} if bar == "bottom" else {"aspect": 25, "pad": 0.02}
-    colours = ax.figure.colorbar(image, ax=ax, location=bar, extend=extend, **placed)
-    colours.set_label(label, rotation=0 if bar == "bottom" else 90)  # to be read upwards, as the y axis is
+    colours = ax.figure.colorbar(image, ax=ax, location=bar, label=label, extend=extend, **placed)
     axis = colours.ax.xaxis if bar == "bottom" else colours.ax.yaxis
     decades(axis, np.log10(high) - np.log10(low), numticks=8 if bar == "bottom" else 6)

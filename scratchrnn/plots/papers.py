@@ -73,7 +73,7 @@ def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
     w, b, error, norm = wall.surface
     around = np.array([wall.clipped.min(axis=0) - 0.25, wall.clipped.max(axis=0) + 0.25]).T  # (w, b) × (from, to)
     near_w, near_b = ((values >= low) & (values <= high) for values, (low, high) in zip((w, b), around, strict=True))
-    ways = {"not clipped, from ●": wall.plain, "clipped, from ●": wall.clipped}
+    ways = {"not clipped": wall.plain, "clipped": wall.clipped}
     title, label = "The error, and two ways down", r"$E = (\sigma(x_T) - 0.7)^2$"
     plot_surface(w[near_w], b[near_b], error[np.ix_(near_w, near_b)].T, left, title=title, label=label, paths=ways)
     at_w, at_b, thick = steepest(wall.surface)
@@ -155,14 +155,14 @@ def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = No
         for ax in norms[: len(settings)]:
             ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
     titles = (
-        "Solved, with 95 % intervals",
-        "Gradient norm: no clipping",
-        "Gradient norm: clipping",
-        "Flow after the last update",
+        "Share solved",
+        "Norm, no clipping",
+        "Norm, clipping",
+        "Flow at the end",
     )
     for ax, title in zip(table[0], titles, strict=True):
         ax.set_title(title, loc="left", fontsize="large")
-    note(table[-1][0], "● here\n× an earlier run\nwith a plain loop")
+    note(table[-1][0], "● here, 95 % interval\n× an earlier run\nwith a plain loop")
     note(table[-1][1], "blue: solved; orange: failed; dotted: the limit 1")
     note(table[-1][3], "solid: clipping; dashed: none")
     return fig

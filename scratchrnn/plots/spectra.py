@@ -148,7 +148,7 @@ def plot_chaos(
     ax.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
     order = np.argsort(gains)
     if table.shape[1] > 1:
-        dots = {"color": BLUE, "markersize": 3, "alpha": 0.4, "label": "one network"}
+        dots: dict[str, Any] = {"color": BLUE, "markersize": 3, "alpha": 0.4, "label": "one network"}
         ax.plot(np.repeat(gains, table.shape[1]), table.reshape(-1), "o", **dots)
     ax.plot(
         gains[order], table.mean(axis=1)[order], color=BLUE, linewidth=1.6, marker="o", markersize=4, label="measured"

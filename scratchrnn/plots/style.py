@@ -202,7 +202,9 @@ def _lead(ax: Axes, start: tuple[float, float], end: tuple[float, float], gap: f
 
 def legend_beside(ax: Axes) -> None:
     """A legend to the right of the axes, where no curve is."""
-    ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.6)
+    many = len(ax.get_legend_handles_labels()[0]) > 8
+    look: dict[str, Any] = {"fontsize": "x-small", "labelspacing": 0.2} if many else {"fontsize": "small"}
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.6, **look)
 
 
 def note(ax: Axes, text: str) -> None:

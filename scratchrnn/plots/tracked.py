@@ -25,7 +25,7 @@ def tracked_panels(record: FlowRecord) -> list[Callable[[Axes], None]]:
         panels.append(partial(_saturated, record))
     for table, title, ylabel in (
         (record.grad_norms, "Gradient of each tensor", r"$\Vert\partial L/\partial\theta\Vert$"),
-        (record.update_ratios, "Size of a step beside its tensor", r"$\Vert\Delta\theta\Vert\;/\;\Vert\theta\Vert$"),
+        (record.update_ratios, "Step relative to its tensor", r"$\Vert\Delta\theta\Vert\;/\;\Vert\theta\Vert$"),
     ):
         if table:
             panels.append(partial(_tensors, record, table, title, ylabel))
