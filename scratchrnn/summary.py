@@ -15,7 +15,7 @@ def table(
     """Title, one line for each parameter (for each layer without any), and the total."""
     rows = [("layer", "output", "parameter", "shape", "count")]
     for layer, prefix, own in zip(layers, prefixes, parameters, strict=True):
-        name, output = _name(layer), f"(N, T, {layer.output_size})"
+        name, output = layer_name(layer), f"(N, T, {layer.output_size})"
         for symbol, array in own.items():
             rows.append((name, output, prefix + symbol, str(array.shape), f"{array.size:,}"))
             name = output = ""
@@ -35,7 +35,7 @@ def table(
     return "\n".join(lines)
 
 
-def _name(layer: Any) -> str:
+def layer_name(layer: Any) -> str:
     """Type, sizes, and what else was asked for: "RNN(3 → 12, num_layers=2, bidirectional)"."""
     said: list[str] = [f"{layer.input_size} → {layer.output_size}"]
     for option, default in (

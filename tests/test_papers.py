@@ -139,7 +139,7 @@ def test_shares_of_runs(tmp_path: Path) -> None:
     assert (none.published, none.ours, none.ok) == (0.4, 0.75, True)
     assert (clipped.published, clipped.ours) == (0.8, 0.75)
     assert none.setting == "L = 30, std 0.1, rate 0.01, no clipping" and "clipping at 1" in clipped.setting
-    assert none.note == "3 of 4, 95 % in [0.30, 0.95]; seen 4 of 10; median 1,000 updates"
+    assert none.note == "3 of 4, 95 % in [0.30, 0.95]; a plain loop: 4 of 10; median 1,000 updates"
     temporal_order.save(runs, tmp_path / "runs.json")
     assert temporal_order.read(tmp_path / "runs.json") == runs
     assert [*temporal_order.by_setting(runs)] == list(SETTINGS[:2])

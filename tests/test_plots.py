@@ -198,7 +198,7 @@ def test_decay_ends_where_a_curve_is_exactly_zero() -> None:
     (label,) = ax.texts
     assert isinstance(label, Annotation)
     assert label.xy[0] == 1
-    assert "exactly 0 from there on" in x_label(ax)
+    assert "falls to its end is exactly 0 from there on" in x_label(ax)
     assert ax.get_xlim()[1] >= 3
 
 
@@ -252,3 +252,19 @@ def test_colour_limits_say_what_they_leave_out() -> None:
     assert (round(low), round(high), extend) == (1, 2, "both")
     assert colour_limits(np.array([1.0, 10.0])) == (1.0, 10.0, "neither")
     assert colour_limits(np.array([np.nan]))[2] == "neither"
+
+
+def test_decay_tells_overflow_from_zero() -> None:
+    ax = plots.plot_decay({0.5: np.array([1.0, 0.5]), 9.0: np.array([1.0, np.inf])}, plots.new_figure().subplots())
+    assert "overflows" in x_label(ax) and "exactly 0" not in x_label(ax)
+    ax = plots.plot_decay({0.5: np.array([1.0, 0.0])}, plots.new_figure().subplots())
+    assert "overflows" not in x_label(ax) and "exactly 0" in x_label(ax)
+
+
+def test_without_norms_the_picture_says_why_and_clipped_updates_are_counted() -> None:
+    history = make_history([1.0, 2.0])
+    history.flow = type(history.flow)()
+    (ax,) = plots.plot_gradients(history, plots.new_figure()).axes
+    assert "track=None" in x_label(ax) and ax.get_title(loc="left") == "Norm before clipping"
+    legend = ax.get_legend()
+    assert legend is not None and legend.get_texts()[0].get_text() == "clipped: 4 of 12 updates (33%)"

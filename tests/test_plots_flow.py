@@ -56,8 +56,10 @@ def make_seen(**changed: Any) -> Any:
         "lag_map": triangle(T),
         "input_map": triangle(T, 0.8),
         "spectrum": make_spectrum(fan()),
+        "about": "RNN(2 → 4): N = 3, T = 7, loss mse 0.5 on every step",
     }
-    return SimpleNamespace(**(seen | changed))
+    seen |= changed
+    return SimpleNamespace(**seen, cells=seen["flow"].names)
 
 
 def titles(figure: Figure) -> list[str]:
@@ -202,7 +204,7 @@ def test_surface_shows_its_peak_and_paths() -> None:
     np.testing.assert_allclose(ax.get_xlim(), image.get_extent()[:2])  # a wild step does not stretch it
     np.testing.assert_array_equal(x_of(ax.lines[1]), path[:, 0])
     legend = ax.get_legend()
-    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["clipped", "plain"]
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["clipped", "plain", "start"]
     assert ink(figure) > 0.1
     with pytest.raises(ValueError, match=r"shape \(60, 40\), expected \(b, w\) = \(40, 60\)"):
         plots.plot_surface(w, b, norm.T)
@@ -218,7 +220,7 @@ def test_remedies_are_named_at_their_ends() -> None:
         np.testing.assert_array_equal(y_of(line), np.where(curve > 0, curve, np.nan))
         assert x_of(line)[0] == 1
     assert sorted(text.get_text() for text in ax.texts) == ["none", "orthogonal", "short"]
-    assert "exactly 0, not drawn: 4" in x_label(ax)
+    assert "exactly 0, not drawn: 4 of 23 points" in x_label(ax)
     assert ink(figure) > 0.01
     some = plots.plot_remedies({"short": [1.0]}, bare(), among=list(curves)).lines[0]
     assert (some.get_color(), some.get_linestyle()) == (ax.lines[3].get_color(), ax.lines[3].get_linestyle())
@@ -271,6 +273,46 @@ def test_saturation_and_tensor_norms() -> None:
     assert [label.get_text() for label in ax.get_yticklabels()] == ["W", "b", "V", "U"]
     with pytest.raises(ValueError, match="no tensors"):
         plots.plot_tensor_norms({})
+
+
+def test_a_lag_map_of_one_loss_is_a_curve() -> None:
+    table = np.full((6, 6), np.nan)
+    table[5] = [0.0, 1e-4, 1e-3, 1e-2, 0.1, 2.0]
+    ax = plots.plot_lag_map(table, bare())
+    assert not ax.images and "step 5 alone" in ax.get_title(loc="left")
+    np.testing.assert_array_equal(y_of(ax.lines[0])[1:], table[5, 1:])
+    assert "exactly 0, not drawn: 1 of 6 steps" in x_label(ax)
+
+
+def test_a_fan_leaves_the_greatest_readable() -> None:
+    log10 = np.array([[0.0, 0.0], [-1.0, -90.0], [-2.0, -180.0]])
+    ax = plots.plot_spectrum(make_spectrum(log10), bare(), cell="level 1 forward")
+    assert -30 < ax.get_ylim()[0] < -20 and "not drawn" in x_label(ax)
+    assert ax.get_title(loc="left") == "Singular values, level 1 forward"
+
+
+def test_a_floor_keeps_dead_curves_from_pressing_the_rest_flat() -> None:
+    curves = {"dead": np.geomspace(1, 1e-200, 9), "alive": np.ones(9)}
+    ax = plots.plot_remedies(curves, bare(), floor=1e-30)
+    assert ax.get_ylim()[0] > 1e-32
+    assert "below 1e-30, not drawn: 7 of 18 points" in x_label(ax)
+
+
+def test_cells_are_called_by_level_and_direction() -> None:
+    layers: list[Any] = [sr.RNN(2, 4), sr.RNN(4, 3, num_layers=2, bidirectional=True), sr.Linear(6, 1)]
+    model = sr.SequenceModel(layers, backend="numpy")
+    x = np.random.default_rng(0).normal(size=(3, 6, 2))
+    seen = sr.gradient_flow(model, x, np.zeros((3, 6, 1)), progress=False)
+    ends = ["level 1 forward", "level 1 reverse", "level 2 forward", "level 2 reverse"]
+    assert seen.cells == ["level 0", *ends]
+    figure = seen.plot(Figure(figsize=plots.gradient_flow_size(seen)))
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == seen.cells
+    assert titles(figure)[-2:] == ["Decay with the lag, level 2", "Singular values, level 2 forward"]
+    assert "N = 3, T = 6, loss mse" in figure.get_suptitle()
+    history = sr.fit(model, x, np.zeros((3, 6, 1)), epochs=1, track="all", progress=False)
+    panels = {ax.get_title(loc="left"): ax for ax in plots.plot_gradients(history, Figure()).axes}
+    assert [line.get_label() for line in panels["Each layer"].lines] == seen.cells
 
 
 NUMBERS = {
@@ -354,7 +396,7 @@ def test_gradients_show_what_was_tracked(tracked: sr.History) -> None:
     np.testing.assert_allclose([y_of(line) for line in saturated], record.saturated.mean(axis=2).T)
     for title, table in (
         ("Gradient of each tensor", record.grad_norms),
-        ("Size of a step beside its tensor", record.update_ratios),
+        ("Step relative to its tensor", record.update_ratios),
     ):
         for line, (name, curve) in zip(panels[title].lines, table.items(), strict=True):
             assert line.get_label() == name
@@ -366,7 +408,7 @@ def test_gradients_of_norms_alone_are_the_two_panels_they_were() -> None:
     model = sr.VanillaRNN(1, 3, 1, backend="numpy")
     history = sr.fit(model, np.ones((4, 5, 1)), np.ones((4, 5, 1)), epochs=2, progress=False)
     figure = plots.plot_gradients(history, Figure())
-    assert titles(figure) == ["Gradient at each time step", "Norm before clipping"]
+    assert titles(figure) == ["Gradient at each time step", "Gradient norm"]
     assert plots.gradients_size(history) == (9.0, 5.0)
 
 

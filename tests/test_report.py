@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import sys
 from argparse import Namespace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,7 +18,7 @@ import scratchrnn as sr
 from scratchrnn import cli
 from scratchrnn.checkpoint import save
 from scratchrnn.commands import flow_data, flow_report, remedies
-from scratchrnn.commands.flow import RADIUS
+from scratchrnn.commands.flow import RADIUS, decay_rows
 
 NETWORK = ["--time", "12", "--hidden-size", "5", "--batch-size", "3", "--radii", "0.5", "2"]
 SMALL = [*NETWORK, "--runs", "2", "--backend", "numpy", "--quiet"]
@@ -190,6 +191,56 @@ def test_a_saved_model_reads_the_data_of_its_task(tmp_path: Path) -> None:
     assert other.x.shape == other.target.shape == (3, 9) and other.x.dtype.kind == "i" and other.x.max() < 6
     with pytest.raises(ValueError, match="--file is what a text model reads"):
         subject_of(tokens, path, {}, file=text)
+
+
+@pytest.mark.parametrize("task", ["temporal-order", "adding", "pairs", "xor-one-way", "tunes", "poems", "chapter"])
+def test_tasks_whose_data_needs_no_package_have_it(task: str, tmp_path: Path) -> None:
+    """Inputs and targets fit the model that the task trains, and the loss counts what its training counted."""
+    shapes = {
+        "temporal-order": ((3, 30), (3,), "last", 6, 4),
+        "adding": ((3, 20, 2), (3, 1), "last", 2, 1),
+        "pairs": ((3, 20), (3, 20), "all", 2, 4),
+        "xor-one-way": ((3, 20), (3, 20), "all", 2, 2),
+        "chapter": ((3, 50), (3,), "last", None, None),
+        "tunes": (None, None, "all", None, None),
+        "poems": (None, None, None, None, None),
+    }
+    x, target, steps, D, O = shapes[task]
+    size = 300 if D is None else D
+    model = sr.VanillaRNN(size, 4, O or size, loss="mse" if task == "adding" else "cross_entropy", backend="numpy")
+    vocabulary = {"vocabulary": list("abc")} if task in ("poems", "chapter") else {}
+    seen = subject_of(model, tmp_path / "model.npz", {"task": task, **vocabulary})
+    assert not seen.noise and "noise" not in seen.data
+    assert x is None or (seen.x.shape, seen.target.shape) == (x, target)
+    if steps is None:
+        assert seen.steps.shape == seen.x.shape and not seen.steps.all() and "its training counted" in seen.counted
+    else:
+        assert seen.steps == steps
+    assert (seen.lengths is not None) == (task == "tunes")
+
+
+def test_a_task_whose_package_is_missing_is_measured_on_noise_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    layers: list[Any] = [sr.RNN(8, 4), sr.Linear(4, 10)]
+    model = sr.SequenceModel(layers, loss="cross_entropy", backend="numpy")
+    path = tmp_path / "model.npz"
+    seen = subject_of(model, path, {"task": "digits"})
+    assert seen.noise and seen.steps == "last" and (seen.x.shape, seen.target.shape) == ((3, 8, 8), (3,))
+    assert cli.main(["flow", *NETWORK, "--quiet", "--model", str(path), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "no data of this task here: measured on noise" in printed
+    for said in ("ρ of W_hh", "‖W_hh‖₂", "σ₁ at lag 8", "per step", "saturated units", "papers --help"):
+        assert said in printed
+    assert not (tmp_path / "remedies.png").exists()  # a saved model has none, unless they are asked for
+    assert "no data of this task here" in (tmp_path / "flow.html").read_text(encoding="utf-8")
+
+
+def test_overflow_is_told_from_zero() -> None:
+    rows = decay_rows({0.1: np.array([1.0, 0.1, 0.0, 0.0]), 50.0: np.array([1.0, 4.0, np.nan, np.inf])})
+    assert rows[1][-3:] == ["1.0e-01", "0", "× 0.100"]
+    assert rows[2][-3:] == ["4.0e+00", "overflow", "× 4.000"]
 
 
 def test_a_report_of_a_saved_model(tmp_path: Path, small_remedies: None) -> None:

@@ -23,7 +23,8 @@ First the decay, for several networks: the loss looks at the last step only. On 
 multiplied T − 1 − t times by W_hhᵀ and by 1 − h² ≤ 1 (tanh′), so the spectral radius of W_hh decides whether it
 vanishes or explodes. The networks are untrained, inputs are N(0, scale²); norms are per sample, the median over
 sequences. Then everything about one network (or --model, a saved one, on the data of its task): norms at each step,
-which loss depends on which state, singular values of ∂h_t/∂h_k. Then remedies, compared on one task.
+which loss depends on which state, singular values of ∂h_t/∂h_k. Then remedies, compared on one task. A saved model
+of a task whose data is not here (it may come with a package) is measured on noise, which is said.
 
 examples:
   scratchrnn flow
@@ -31,7 +32,11 @@ examples:
   scratchrnn flow --radii 0.3 0.5 --dtype float32      where float32 runs out: exactly 0
   scratchrnn flow --model demo-output/model.npz        what a trained network does
 """
-RADIUS = 2.0
+RADIUS, RUNS = 2.0, 3
+NEXT = [
+    ("flow --model demo-output/model.npz", "the same of a trained network; scratchrnn demo makes it"),
+    ("papers --help", "what papers say of vanishing and exploding gradients, measured"),
+]
 
 
 def add(commands: Any) -> None:
@@ -55,7 +60,8 @@ def add(commands: Any) -> None:
     help = "what a saved text model reads (default: the chapter's lines from Hamlet)"
     group.add_argument("--file", type=Path, metavar="FILE", help=help)
     group = parser.add_argument_group("the remedies")
-    group.add_argument("--runs", type=options.seed, default=3, metavar="N", help="of each; 0 leaves them out")
+    help = f"of each; 0 leaves them out (default: {RUNS}, and 0 with --model)"
+    group.add_argument("--runs", type=options.seed, metavar="N", help=help)
     options.add_out(parser, "flow-output")
     options.add_quiet(parser)
     options.add_machine(parser)
@@ -71,16 +77,27 @@ def run(arguments: Namespace) -> int:
         arguments.parser.error("--spectral-radius is for a new network, and --model names a saved one")
     if arguments.model is None and arguments.file is not None:
         arguments.parser.error("--file is what a saved text model reads; name one with --model")
+    if arguments.runs is None:
+        arguments.runs = RUNS if arguments.model is None else 0
     output.prepare(arguments.out)
     options.use_threads(arguments)
     measured = subject(arguments)
     curves, seen, outcomes = _measure(measured, arguments)
     print(table(curves))
-    files = flow_pictures.write(arguments.out, curves, seen, outcomes)
+    if arguments.model is not None:
+        print(f"\n{measured.about}, on {measured.data}; the loss counts {measured.counted}")
+        if measured.noise:
+            print("no data of this task here: measured on noise")
+        output.print_table(flow_report.short_rows(seen))
+    radius = arguments.spectral_radius or RADIUS
+    files = flow_pictures.write(arguments.out, measured, curves, seen, outcomes, radius)
     page = flow_report.page(arguments, measured, curves, seen, outcomes)
     (arguments.out / "flow.html").write_text(page, encoding="utf-8")
     files["flow.html"] = "all of it in one file that explains itself: to read, to print, to send on"
     output.print_files(arguments.out, files)
+    print("\nnext")
+    command, what = NEXT[arguments.model is not None]
+    output.print_table([(f"{output.program()} {command}", what)])
     return 0
 
 
@@ -107,6 +124,7 @@ def _measure(
             curves[radius] = lag_norms(radius, arguments)
             bar.update()
         batch: dict[str, Any] = {"x": measured.x, "target": measured.target, "steps": measured.steps}
+        batch["lengths"] = measured.lengths
         seen = gradient_flow(measured.model, **batch, progress=not arguments.quiet)
         bar.update()
         radius = arguments.spectral_radius or RADIUS
@@ -150,11 +168,17 @@ def decay_rows(curves: Mapping[float, np.ndarray]) -> list[list[str]]:
     lags = sorted({0, longest // 10, longest // 4, longest // 2, longest})
     rows = [["radius", *(f"lag {lag}" for lag in lags), "per step"]]
     for radius, curve in curves.items():
-        drawn = np.flatnonzero(curve)
-        last = int(drawn[-1]) if len(drawn) else 0
+        there = np.append(np.isfinite(curve) & (curve > 0), False)
+        last = max(int(there.argmin()) - 1, 0)
         factor = f"× {(curve[last] / curve[0]) ** (1 / last):.3f}" if last else "–"
-        rows.append([f"{radius:g}", *("0" if curve[lag] == 0 else f"{curve[lag]:.1e}" for lag in lags), factor])
+        rows.append([f"{radius:g}", *(_norm(curve[lag]) for lag in lags), factor])
     return rows
+
+
+def _norm(value: float) -> str:
+    if not np.isfinite(value):
+        return "overflow"
+    return "0" if value == 0 else f"{value:.1e}"
 
 
 def table(curves: Mapping[float, np.ndarray]) -> str:

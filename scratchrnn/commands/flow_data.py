@@ -9,9 +9,10 @@ import numpy as np
 
 from ..checkpoint import read
 from ..model import SequenceModel
-from ..tasks import characters, sine
+from ..tasks import characters
 from ..text import Vocabulary, read_text
 from .flow import RADIUS, network
+from .flow_tasks import LAST, TASKS, of_task
 
 
 class Subject(NamedTuple):
@@ -20,9 +21,18 @@ class Subject(NamedTuple):
     model: SequenceModel
     x: Any
     target: Any
-    steps: str  # "all" or "last": the outputs that count
+    steps: Any  # the outputs that count, as `loss_and_grads` takes them
     about: str  # what it is, in words
     data: str  # what it reads, in words
+    lengths: Any = None
+    noise: bool = False  # whether it is a saved model on noise, for want of data of its task
+
+    @property
+    def counted(self) -> str:
+        """The outputs that count, in words."""
+        if not isinstance(self.steps, str):
+            return "the steps that its training counted"
+        return {"all": "every step", "last": "the last step only"}[self.steps]
 
 
 def subject(arguments: Namespace) -> Subject:
@@ -45,19 +55,25 @@ def subject(arguments: Namespace) -> Subject:
     about = f"the model in {arguments.model.name}, task {extra.get('task', 'unknown')}"
     if arguments.file is not None and "vocabulary" not in extra:
         raise ValueError(f"--file is what a text model reads, and {arguments.model} holds none")
-    if "vocabulary" in extra:
+    if "vocabulary" in extra and (arguments.file is not None or extra.get("task") not in TASKS):
         text = read_text(characters.CHAPTER if arguments.file is None else arguments.file)
         ids = Vocabulary.from_list(extra["vocabulary"]).encode(text)
         T = min(T, len(ids) - 1)
         starts = np.linspace(0, len(ids) - 1 - T, N).astype(int)[:, None] + np.arange(T)
         said = f"{N} windows of {T} characters of {'the chapter’s text' if arguments.file is None else arguments.file}"
         return Subject(model, ids[starts], ids[starts + 1], "all", about, said)
-    if extra.get("task") == "sine":
-        data = sine.data(window=int(extra["window"]))
-        some = slice(0, N)
-        said = f"the first {len(data.x_test[some])} test windows of {extra['window']} points of the sine"
-        return Subject(model, data.x_test[some], data.target_test[some], "last", about, said)
-    return Subject(model, *_noise(model, N, T, arguments.input_scale, rng), "all", about, _words(N, T, arguments))
+    try:
+        given = of_task(extra, N, arguments.seed)
+    except ImportError:  # of the package that the data comes with
+        given = None
+    if given is not None:
+        x, target, steps, lengths, said = given
+        return Subject(model, x, target, steps, about, f"{len(x)} {said}", lengths)
+    last = extra.get("task") in LAST
+    T = LAST[extra["task"]] if last else T
+    x, target = _noise(model, N, T, arguments.input_scale, rng)
+    said = _words(N, T, arguments)
+    return Subject(model, x, target[:, -1] if last else target, "last" if last else "all", about, said, noise=True)
 
 
 def _words(N: int, T: int, arguments: Namespace) -> str:

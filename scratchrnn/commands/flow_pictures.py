@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +15,13 @@ from matplotlib.figure import Figure
 from .. import plots
 from ..backends.arrays import to_numpy
 from ..gradients.observe import GradientFlow
+from ..plots.observed import spectrum_cell, top_cells
 from . import output
 from .flow_data import Subject
-from .remedies import Outcome
+from .remedies import Outcome, T
 
 DPI = 120
+FLOOR = 1e-30  # of norms after training: dead networks leave next to nothing
 ONE_START = "clip", "Ω"  # remedies that begin where the plain network does, or nearly
 
 
@@ -38,18 +41,25 @@ class Picture(NamedTuple):
 
 
 def write(
-    out: Path, curves: Mapping[float, np.ndarray], seen: GradientFlow, outcomes: Mapping[str, Sequence[Outcome]]
+    out: Path,
+    measured: Subject,
+    curves: Mapping[float, np.ndarray],
+    seen: GradientFlow,
+    outcomes: Mapping[str, Sequence[Outcome]],
+    radius: float,
 ) -> output.Files:
     """flow.png, network.png and remedies.png."""
     decay(curves).figure.savefig(out / "flow.png")
     figure = plots.new_figure(*plots.gradient_flow_size(seen))
-    plots.plot_gradient_flow(seen, figure).savefig(out / "network.png")
+    told = "No data of this task here: measured on noise." if measured.noise else f"On {measured.data}."
+    title = f"{measured.about[0].upper()}{measured.about[1:]}\n{seen.about}\n{told}"
+    plots.plot_gradient_flow(seen, figure, title=title).savefig(out / "network.png")
     files = {
         "flow.png": "‖∂L/∂h_t‖ against the lag, one curve per spectral radius",
         "network.png": "one network in full: norms, lag map, input map, singular values",
     }
     if any(outcomes.values()):
-        remedies(outcomes).figure.savefig(out / "remedies.png")
+        remedies(outcomes, radius).figure.savefig(out / "remedies.png")
         files["remedies.png"] = "remedies on one task: the gradient before and after training, and the loss"
     return files
 
@@ -68,9 +78,11 @@ def decay(curves: Mapping[float, np.ndarray]) -> Picture:
     )
 
 
-def remedies(outcomes: Mapping[str, Sequence[Outcome]]) -> Picture:
+def remedies(outcomes: Mapping[str, Sequence[Outcome]], radius: float) -> Picture:
     """The gradient against the lag before training, where networks differ; the loss over epochs; the gradient after."""
-    figure = plots.new_figure(8, 9)
+    figure = plots.new_figure(8, 9.6)
+    about = rf"first run; task: the sign of the first of {T} inputs; $W_{{hh}}$ of spectral radius $\rho$ = {radius:g}"
+    figure.suptitle(f"Remedies: {about}\n(where the remedy sets none)", x=0.01, ha="left", fontsize="medium")
     first, loss, last = figure.subplots(3, 1)
     names = tuple(outcomes)
     first_runs = {name: runs[0] for name, runs in outcomes.items()}
@@ -80,7 +92,7 @@ def remedies(outcomes: Mapping[str, Sequence[Outcome]]) -> Picture:
     look: dict[str, Any] = {"xlabel": "epoch", "ylabel": "cross-entropy (nats)", "start": 1}
     plots.plot_remedies(losses, loss, title="The loss", among=names, **look)
     ends = {name: run.at_last for name, run in first_runs.items()}
-    plots.plot_remedies(ends, last, title="The gradient after training", among=names)
+    plots.plot_remedies(ends, last, title="The gradient after training", among=names, floor=FLOOR)
     return Picture(
         figure,
         "Remedies",
@@ -95,7 +107,7 @@ def network(measured: Subject, seen: GradientFlow) -> Iterator[Picture]:
     """Of the one network, each with its explanation."""
     figure = plots.new_figure(7.5, 4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
-    plots.plot_flow(seen.flow, upper).set_xlabel("")
+    plots.plot_flow(seen.flow, upper, names=seen.cells).set_xlabel("")
     plots.plot_saturated(seen.saturated, lower)
     yield Picture(
         figure,
@@ -135,18 +147,20 @@ def network(measured: Subject, seen: GradientFlow) -> Iterator[Picture]:
     if seen.lag_map is not None and spectrum is not None:
         figure = plots.new_figure(7.5, 4.2)
         bound = spectrum.gamma * spectrum.norm
-        plots.plot_lag_decay(seen.lag_map, figure.subplots(), bound=bound, radius=spectrum.radius)
+        given: dict[str, Any] = {"bound": bound, "radius": spectrum.radius, "cell": top_cells(seen)}
+        plots.plot_lag_decay(seen.lag_map, figure.subplots(), **given)
         yield Picture(
             figure,
             "Decay with the lag",
             "Line chart of the relative norm of the gradient against the lag, with the bound of theory",
             "The same numbers along the diagonals: what is left of a gradient after so many steps back, relative to "
             "where it began. The dotted line is the bound (γ·‖W_hh‖)^lag, which it never crosses; the dashed line "
-            "ρ^lag is the rate of W_hh alone, and the gap below it is what saturation takes.",
+            "ρ^lag is the rate of W_hh alone in its leading direction. The curve lies below it where slopes "
+            "1 − h² are below 1, and where the gradient lies in other directions than the leading one.",
         )
     if spectrum is not None:
         yield _alone(
-            plots.plot_spectrum,
+            partial(plots.plot_spectrum, cell=spectrum_cell(seen)),
             spectrum,
             "Singular values",
             "Line chart of the logarithms of the singular values of the Jacobian against the lag: a fan",

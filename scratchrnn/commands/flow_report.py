@@ -24,7 +24,7 @@ from .remedies import Outcome
 
 TEMPLATE = Path(__file__).with_name("flow_report.html")
 PIXELS = 94  # of the page for each inch: 7.5 inches fill its column
-STEPS = {"all": "every step", "last": "the last step only"}
+NOISE = " (no data of this task here)"
 Table = Sequence[Sequence[str]]  # the first row is its head
 
 
@@ -45,7 +45,8 @@ def page(
     )
     network = _section(
         "One network in full",
-        f"Here is {measured.about}, on {measured.data}; the loss counts {STEPS[measured.steps]}.",
+        f"Here is {measured.about}, on {measured.data}{NOISE if measured.noise else ''}; the loss counts "
+        f"{measured.counted}.",
         *(figure_html(picture) for picture in flow_pictures.network(measured, seen)),
         table_html(number_rows(seen), "The numbers"),
     )
@@ -73,7 +74,7 @@ def _remedies(arguments: Namespace, outcomes: Mapping[str, Sequence[Outcome]]) -
     return _section(
         "Remedies compared",
         task,
-        figure_html(flow_pictures.remedies(outcomes)),
+        figure_html(flow_pictures.remedies(outcomes, arguments.spectral_radius or RADIUS)),
         table_html(
             remedy_rows(outcomes),
             "After training: runs with 99 % right; the median loss; the greatest global norm; updates clipped",
@@ -107,7 +108,7 @@ def settings_html(arguments: Namespace, measured: Subject) -> str:
         "decay": f"untrained networks with {arguments.hidden_size} units, spectral radii {radii}; "
         f"{arguments.batch_size} sequences of {arguments.time} steps of noise N(0, {arguments.input_scale:g}²), "
         "loss on the last step",
-        "in full": f"{measured.about}, on {measured.data}; loss on {STEPS[measured.steps]}",
+        "in full": f"{measured.about}, on {measured.data}; loss on {measured.counted}",
     }
     if arguments.runs:
         radius = f"{arguments.spectral_radius or RADIUS:g}"
@@ -119,13 +120,14 @@ def settings_html(arguments: Namespace, measured: Subject) -> str:
 def number_rows(seen: GradientFlow) -> Table:
     """The loss, norms, and what the spectrum says."""
     rows = [["what", "value"], ["loss", f"{seen.loss:.4g}"]]
-    norms = to_numpy(seen.norms)
-    named = {"‖∂L/∂h_t‖ at the first step": norms[0], "at the last": norms[-1]}
+    norms = np.median(to_numpy(seen.per_sample), axis=0)
+    named = {"N·‖∂L/∂h_t‖ per sample, median, at the first step": norms[0], "at the last": norms[-1]}
     named |= {f"‖∂L/∂{name}‖": norm for name, norm in seen.grad_norms.items()}
     with np.errstate(divide="ignore"):  # log10 of 0 is −∞
         rows += [[name, power_of_ten(float(np.log10(norm)))] for name, norm in named.items()]
-    for cell, fraction in enumerate(np.nanmean(seen.saturated, axis=1)):
-        rows.append([f"saturated units of layer {cell}, mean over steps", f"{fraction:.1%}"])
+    for cell, fraction in zip(seen.cells, np.nanmean(seen.saturated, axis=1), strict=True):
+        whose = f" of {cell}" if len(seen.cells) > 1 else ""
+        rows.append([f"saturated units{whose}, mean over steps", f"{fraction:.1%}"])
     if (spectrum := seen.spectrum) is not None:
         K = len(spectrum.log10) - 1
         greatest, least = spectrum.log10[-1, 0], spectrum.log10[-1, -1]
@@ -137,6 +139,22 @@ def number_rows(seen: GradientFlow) -> Table:
             ["condition number", power_of_ten(float(spectrum.log10_condition[-1]))],
             [f"bound (γ·‖W_hh‖)^{K}", power_of_ten(float(spectrum.log10_bound[-1]))],
         ]
+    return rows
+
+
+def short_rows(seen: GradientFlow) -> list[tuple[str, str]]:
+    """The numbers that say most, for a terminal."""
+    rows = [("loss", f"{seen.loss:.4g}")]
+    if (spectrum := seen.spectrum) is not None:
+        K = len(spectrum.log10) - 1
+        greatest = float(spectrum.log10[-1, 0])
+        rows += [
+            ("ρ of W_hh", f"{spectrum.radius:.4g}"),
+            ("‖W_hh‖₂", f"{spectrum.norm:.4g}"),
+            (f"σ₁ at lag {K}", f"{power_of_ten(greatest)}, × {10 ** (greatest / K):.3f} per step"),
+        ]
+    saturated = np.nanmean(seen.saturated, axis=1)
+    rows.append(("saturated units", ", ".join(f"{fraction:.1%}" for fraction in saturated) + ", mean over steps"))
     return rows
 
 

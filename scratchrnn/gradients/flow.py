@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +54,7 @@ class Flow(NamedTuple):
     directions: int = 1  # of the top recurrent layer, which has as many of the last entries
 
     def __repr__(self) -> str:
-        return f"Flow(layers={len(self.layers)}, {_sizes(self.top)})"
+        return f"Flow(cells={len(self.layers)}, {_sizes(self.top)})"
 
     @property
     def top(self) -> LayerFlow:
@@ -83,6 +83,11 @@ class Flow(NamedTuple):
         """(T,) int: entries of ∂L/∂h_t set to 0 because they were subnormal."""
         return self.top.flushed
 
+    @property
+    def names(self) -> list[str]:
+        """What the entries of `layers` are called, by level and direction."""
+        return cell_names(len(self.layers), self.directions)
+
     def saturated_as(self, saturation: Sequence[Array]) -> Flow:
         """The same with the saturation (N, T) of every layer."""
         layers = tuple(layer._replace(saturation=own) for layer, own in zip(self.layers, saturation, strict=True))
@@ -100,6 +105,30 @@ def _sizes(layer: LayerFlow) -> str:
     N, T = layer.per_sample.shape
     first, last = float(layer.norms[0]), float(layer.norms[-1])
     return f"N={N}, T={T}, ‖∂L/∂h_t‖ {first:.3g} at t=0, {last:.3g} at t={T - 1}"
+
+
+def cell_names(cells: int, directions: int, tensors: Iterable[str] = ()) -> list[str]:
+    """What recurrent cells are called, bottom to top, by level and, where there are two, by direction.
+
+    directions is that of the top level. Where the names of the model's tensors are at hand they say which levels below
+    have two; else those are taken to have as many where that comes out even, and one where it does not.
+
+    >>> cell_names(2, 1), cell_names(2, 2)
+    (['level 0', 'level 1'], ['level 0 forward', 'level 0 reverse'])
+    >>> cell_names(3, 2, ["W_hh", "1.W_hh", "1.W_hh_reverse", "2.W_hy"])
+    ['level 0', 'level 1 forward', 'level 1 reverse']
+    """
+    own = [name for name in (tensor.rpartition(".")[2] for tensor in tensors) if name.startswith("W_hh")]
+    reverse = [name.endswith("_reverse") for name in own]
+    if len(reverse) != cells:
+        paired = directions == 2 and cells % 2 == 0
+        reverse = [i % 2 == 1 if paired else directions == 2 and i == cells - 1 for i in range(cells)]
+    names, level = [], -1
+    for i, back in enumerate(reverse):
+        level += not back
+        two = back or reverse[i + 1 : i + 2] == [True]
+        names.append(f"level {level}" + (" reverse" if back else " forward" if two else ""))
+    return names
 
 
 def mean_of_rows(a: Array) -> Array:

@@ -9,9 +9,11 @@ import numpy as np
 
 from ..backends.arrays import Array, to_numpy
 from ..model import SequenceModel
+from ..passes import Batch
+from ..summary import layer_name
 from . import maps
 from .clip import global_norm
-from .flow import Flow, LayerFlow
+from .flow import Flow, LayerFlow, cell_names
 
 if TYPE_CHECKING:
     from .spectrum import JacobianSpectrum
@@ -33,7 +35,9 @@ class GradientFlow:
     spectrum : singular values of ∂h_t/∂h_k, the `JacobianSpectrum` of the first row in the top recurrent layer; of one
         with both directions that of its forward cell.
 
-    The last three are None where they were not asked for.
+    about : what was measured in a line: the network, the batch, and what the loss counts.
+
+    Maps and spectrum are None where they were not asked for.
     """
 
     loss: float
@@ -43,6 +47,12 @@ class GradientFlow:
     lag_map: np.ndarray | None = None
     input_map: np.ndarray | None = None
     spectrum: JacobianSpectrum | None = None
+    about: str = ""
+
+    @property
+    def cells(self) -> list[str]:
+        """What the entries of `layers` and the rows of `saturated` are called, by level and direction."""
+        return cell_names(len(self.layers), self.flow.directions, self.grad_norms)
 
     @property
     def norms(self) -> Array:
@@ -136,4 +146,19 @@ def gradient_flow(
         {name: global_norm(grad) for name, grad in result.grads.items()},
         np.stack([to_numpy(layer.saturated) for layer in result.flow.layers]),
         **seen,
+        about=_about(model, batch, steps, float(result.loss)),
     )
+
+
+def _about(model: SequenceModel, batch: Batch, steps: Any, loss: float) -> str:
+    """The network, N and T, and the loss, in a line.
+
+    >>> from scratchrnn import VanillaRNN
+    >>> x = np.zeros((2, 5, 1))
+    >>> gradient_flow(VanillaRNN(1, 4, 3, backend="numpy"), x, np.zeros((2, 3)), steps="last", spectrum=False).about
+    'RNN(1 → 4), Linear(4 → 3): N = 2, T = 5, loss mse 0 on the last step'
+    """
+    layers = ", ".join(layer_name(layer) for layer in model.layers)
+    counted = {"all": "every step", "last": "the last step"}[steps] if isinstance(steps, str) else "chosen steps"
+    T, N = batch.x.shape[:2]
+    return f"{layers}: N = {N}, T = {T}, loss {model.loss_name} {loss:.3g} on {counted}"

@@ -60,7 +60,7 @@ def results(curves: dict[float, np.ndarray]) -> list[Result]:
             math.log(g),
             float(np.mean([*map(slope, many)])),
             0.02,
-            "exact: ln g",
+            "ln g as N → ∞",
         )
         for g, many in curves.items()
     ]

@@ -159,7 +159,7 @@ def results(runs: Iterable[Run]) -> list[Result]:
         times = [run.updates for run in some if run.solved]
         low, high = wilson(len(times), len(some))
         seen, of = setting.seen
-        note = f"{len(times)} of {len(some)}, 95 % in [{low:.2f}, {high:.2f}]; seen {seen} of {of}"
+        note = f"{len(times)} of {len(some)}, 95 % in [{low:.2f}, {high:.2f}]; a plain loop: {seen} of {of}"
         note += f"; median {np.median(times):,.0f} updates" if times else ""
         share = len(times) / len(some)
         found.append(Result("temporal order: solved", str(setting), seen / of, share, setting.tolerance, note))
@@ -186,7 +186,7 @@ def draw(runs: list[Run], out: Path) -> dict[str, str]:
     from ..plots import new_figure, papers
 
     save(runs, out / "temporal-order.json")
-    figure = new_figure(13, 2.9 * len({setting[:3] for setting in by_setting(runs)}) + 0.6)
+    figure = new_figure(10.5, 2.7 * len({setting[:3] for setting in by_setting(runs)}) + 0.6)
     papers.plot_temporal_order(runs, figure).savefig(out / "temporal-order.png")
     return {
         "temporal-order.png": "how many runs solved temporal order, and the norms that explain it",

@@ -16,8 +16,13 @@ def plot_lag_map(lag_map: Any, ax: Axes | None = None) -> Axes:
     """‖∂L_t/∂h_k‖: how much the loss of step t (down) depends on the state of step k (to the right).
 
     lag_map (T, T) is that of a `GradientFlow`; NaN is left blank, exactly 0 is grey. On the diagonal a loss meets the
-    state of its own step; each step to the left of it is one step back in time. Returns the axes.
+    state of its own step; each step to the left of it is one step back in time. Where one loss alone counts, its row is
+    drawn as a curve. Returns the axes.
     """
+    table = to_numpy(lag_map)
+    counted = np.flatnonzero(np.isfinite(table).any(axis=-1))
+    if len(counted) == 1 < len(table):
+        return _one_loss(table[counted[0]], int(counted[0]), axes(ax))
     return _steps_by_steps(
         lag_map,
         ax,
@@ -42,19 +47,21 @@ def plot_input_map(input_map: Any, ax: Axes | None = None) -> Axes:
 
 
 def plot_lag_decay(
-    lag_map: Any, ax: Axes | None = None, *, bound: float | None = None, radius: float | None = None
+    lag_map: Any, ax: Axes | None = None, *, bound: float | None = None, radius: float | None = None, cell: str = ""
 ) -> Axes:
     """‖∂L_t/∂h_{t−lag}‖ in units of ‖∂L_t/∂h_t‖, against the lag: median over t and its whole range.
 
     bound = γ‖W_hh‖₂ draws what no ratio exceeds, bound^lag: each step back multiplies by W_hhᵀ and by slopes of at most
-    γ. radius draws ρ^lag, the rate at which W_hh alone works in the long run. Returns the axes.
+    γ. radius draws ρ^lag, the rate at which W_hh alone works in the long run; cell names whose states h are. Returns
+    the axes.
 
     Source: Pascanu, Mikolov, Bengio 2013, On the difficulty of training recurrent neural networks, section 2.1.
     """
     ax = axes(ax)
     ratios = lag_ratios(to_numpy(lag_map))  # (T, lags)
     ylabel = r"$\Vert\partial L_t/\partial h_{t-\mathrm{lag}}\Vert\;/\;\Vert\partial L_t/\partial h_t\Vert$"
-    style(ax, "Decay with the lag: median over $t$, and range", r"lag $t - k$  (steps back from a loss)", ylabel)
+    title = f"Decay with the lag, {cell}" if cell else "Decay with the lag: median over $t$, and range"
+    style(ax, title, r"lag $t - k$  (steps back from a loss)", ylabel)
     integers(ax.xaxis)
     values, zeros = positive(ratios)
     lags = np.arange(values.shape[1])
@@ -84,6 +91,19 @@ def plot_lag_decay(
         ax.legend(loc="lower right" if rises else "lower left", fontsize="small", framealpha=0.85, edgecolor="none")
     if zeros:
         note(ax, f"exactly 0, not drawn: {zeros} of {np.isfinite(ratios).sum()} pairs of steps")
+    return ax
+
+
+def _one_loss(row: np.ndarray, t: int, ax: Axes) -> Axes:
+    """The row of the only loss that counts."""
+    style(ax, f"Lag map: the loss of step {t} alone", "state of step $k$", r"$\Vert\partial L_t/\partial h_k\Vert$")
+    integers(ax.xaxis)
+    values, zeros = positive(row)
+    ax.plot(values, color=BLUE, linewidth=1.8, marker=marker(values), markersize=4)
+    log(ax, "y")
+    span(ax, len(row))
+    if zeros:
+        note(ax, f"exactly 0, not drawn: {zeros} of {len(row)} steps")
     return ax
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 WIDTH, ROW = 9.5, 3.7  # inches
 
 
-def plot_gradient_flow(flow: GradientFlow, fig: Figure | SubFigure | None = None) -> Any:
-    """Everything that `gradient_flow` measured, two panels to a row.
+def plot_gradient_flow(flow: GradientFlow, fig: Figure | SubFigure | None = None, *, title: str | None = None) -> Any:
+    """Everything that `gradient_flow` measured, two panels to a row, under a title (None: flow.about).
 
     Norms over time with the saturated fraction below them, the gradient of each tensor, lag map and input map, decay
     with the lag beside its bound, singular values of ∂h_t/∂h_{t−lag}. What was not measured (None) has no panel. A
@@ -33,12 +33,13 @@ def plot_gradient_flow(flow: GradientFlow, fig: Figure | SubFigure | None = None
     panels = _panels(flow)
     rows = _rows(flow)
     fig = figure(fig, *gradient_flow_size(flow))
+    fig.suptitle(flow.about if title is None else title, x=0.01, ha="left", fontsize="medium")
     grid = fig.add_gridspec(rows, 2)
     upper = grid[0, 0].subgridspec(2, 1, height_ratios=[2.6, 1])
     top = fig.add_subplot(upper[0])
     bottom = fig.add_subplot(upper[1], sharex=top)
     top.tick_params(labelbottom=False)
-    plot_flow(flow.flow, top)
+    plot_flow(flow.flow, top, names=flow.cells)
     plot_saturated(flow.saturated, bottom)
     step, _, said = top.get_xlabel().partition("\n")
     top.set_xlabel("")
@@ -70,10 +71,20 @@ def _panels(flow: GradientFlow) -> list[Callable[[Axes], Any]]:
         theory: dict[str, Any] = (
             {} if spectrum is None else {"bound": spectrum.gamma * spectrum.norm, "radius": spectrum.radius}
         )
-        panels.append(partial(plot_lag_decay, flow.lag_map, **theory))
+        panels.append(partial(plot_lag_decay, flow.lag_map, **theory, cell=top_cells(flow)))
     if spectrum is not None:
-        panels.append(partial(plot_spectrum, spectrum))
+        panels.append(partial(plot_spectrum, spectrum, cell=spectrum_cell(flow)))
     return panels
+
+
+def top_cells(flow: GradientFlow) -> str:
+    """Whose states the lag map is about, where there are several cells: the top level, both directions together."""
+    return flow.cells[-1].removesuffix(" reverse") if len(flow.cells) > 1 else ""
+
+
+def spectrum_cell(flow: GradientFlow) -> str:
+    """Whose singular values the spectrum has, where there are several cells: the top level, forward."""
+    return flow.cells[-flow.flow.directions] if len(flow.cells) > 1 else ""
 
 
 def plot_saturated(saturated: Any, ax: Axes | None = None) -> Axes:
@@ -87,7 +98,7 @@ def plot_saturated(saturated: Any, ax: Axes | None = None) -> Axes:
     integers(ax.xaxis)
     for i, values in enumerate(table):
         colour, line = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
-        ax.plot(values, line, color=colour, linewidth=1.4, marker=marker(values), markersize=4, label=f"layer {i}")
+        ax.plot(values, line, color=colour, linewidth=1.4, marker=marker(values), markersize=4)
     span(ax, table.shape[1])
     percent(ax, table)
     ax.yaxis.set_major_locator(MaxNLocator(3))

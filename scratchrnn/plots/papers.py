@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Rectangle
 
 from .style import (
     BLUE,
@@ -41,7 +42,7 @@ def plot_growth(curves: Mapping[float, np.ndarray], ax: Axes | None = None) -> A
     ax = axes(ax)
     style(
         ax,
-        "Gradients grow by $g$ per step",
+        "Gradients change by the factor $g$ per step",
         "lag  (steps back from the loss)",
         r"$\Vert\partial L/\partial h\Vert$, relative to lag 0",
     )
@@ -68,7 +69,7 @@ def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
     from ..papers.wall import steepest
 
     fig = figure(fig)
-    left, right = fig.subplots(1, 2)
+    left, right = fig.subplots(1, 2, gridspec_kw={"wspace": 0.08})
     w, b, error, norm = wall.surface
     around = np.array([wall.clipped.min(axis=0) - 0.25, wall.clipped.max(axis=0) + 0.25]).T  # (w, b) × (from, to)
     near_w, near_b = ((values >= low) & (values <= high) for values, (low, high) in zip((w, b), around, strict=True))
@@ -78,9 +79,12 @@ def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
     at_w, at_b, thick = steepest(wall.surface)
     label = r"$\Vert\nabla E\Vert$, largest of 4 × 4 points"
     plot_surface(at_w, at_b, thick.T, right, title="Its gradient: a wall", label=label)
+    corner, size = around[:, 0], np.ptp(around, axis=1)
+    right.add_patch(Rectangle((corner[0], corner[1]), size[0], size[1], fill=False, edgecolor="white", linewidth=1.4))
+    right.annotate("left panel", tuple(corner), xytext=(2, -10), textcoords="offset points", color="white")
     i, j = np.unravel_index(norm.argmax(), norm.shape)
     right.annotate(
-        f"{norm[i, j]:,.0f}",
+        rf"$\Vert\nabla E\Vert$ = {norm[i, j]:,.0f}",
         (w[i], b[j]),
         xytext=(-40, -24),
         textcoords="offset points",
@@ -151,14 +155,14 @@ def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = No
         for ax in norms[: len(settings)]:
             ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
     titles = (
-        "Solved, with 95 % intervals",
-        "Gradient norm: no clipping",
-        "Gradient norm: clipping",
-        "Flow after the last update",
+        "Share solved",
+        "Norm, no clipping",
+        "Norm, clipping",
+        "Flow at the end",
     )
     for ax, title in zip(table[0], titles, strict=True):
         ax.set_title(title, loc="left", fontsize="large")
-    note(table[-1][0], "● here   × seen")
+    note(table[-1][0], "● here, 95 % interval\n× an earlier run\nwith a plain loop")
     note(table[-1][1], "blue: solved; orange: failed; dotted: the limit 1")
     note(table[-1][3], "solid: clipping; dashed: none")
     return fig

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 MAX_LINES = 24  # singular values drawn
 MAX_POINTS = 1000  # lags drawn
+BELOW = 20  # powers of ten below the greatest singular value that are drawn whatever the range of that is
 
 
-def plot_spectrum(spectrum: JacobianSpectrum, ax: Axes | None = None) -> Axes:
+def plot_spectrum(spectrum: JacobianSpectrum, ax: Axes | None = None, *, cell: str = "") -> Axes:
     """The singular values of ∂h_t/∂h_{t−lag} against the lag, from the greatest (dark) to the least (light): a fan.
 
     The axis is log₁₀ σ itself, for a product of many Jacobians leaves the range of a float. The dotted line is the
-    bound (γ‖W_hh‖)^lag on the greatest. A line ends where its singular value becomes exactly 0. Returns the axes.
+    bound (γ‖W_hh‖)^lag on the greatest. A line ends where its singular value becomes exactly 0, and leaves the picture
+    where it would press the greatest flat. cell names whose Jacobians they are. Returns the axes.
     """
     ax = axes(ax)
     values = to_numpy(spectrum.log10)  # (K + 1, H)
@@ -31,7 +33,12 @@ def plot_spectrum(spectrum: JacobianSpectrum, ax: Axes | None = None) -> Axes:
     K, H = len(values) - 1, values.shape[1]
     symbol = r"\partial h_t/\partial h_{t-\mathrm{lag}}"
     ylabel = rf"$\log_{{10}}\,\sigma_i({symbol})$"
-    style(ax, rf"Singular values of ${symbol}$", r"lag  (steps back from the last)", ylabel)
+    style(
+        ax,
+        f"Singular values, {cell}" if cell else rf"Singular values of ${symbol}$",
+        r"lag  (steps back from the last)",
+        ylabel,
+    )
     integers(ax.xaxis)
     lags = np.unique(np.linspace(0, K, min(K + 1, MAX_POINTS)).round().astype(int))
     which = np.unique(np.linspace(0, H - 1, min(H, MAX_LINES)).round().astype(int))
@@ -47,22 +54,28 @@ def plot_spectrum(spectrum: JacobianSpectrum, ax: Axes | None = None) -> Axes:
     ax.plot(
         lags, np.where(np.isfinite(bound), bound, np.nan)[lags], ":", color=VERMILLION, linewidth=1.6, label="bound"
     )
-    ax.set_ylim(_room(drawn, bound))
+    limits = _room(drawn, bound)
+    ax.set_ylim(limits)
     span(ax, K + 1)
     ax.yaxis.set_major_locator(MaxNLocator(6))
     ax.legend(frameon=False, fontsize="small")
     notes = [f"{len(which)} of {H} singular values drawn"] * (len(which) < H)
     if zeros := int(np.isneginf(values).sum()):
         notes.append(f"exactly 0, not drawn: {zeros} of {values.size}")
+    if np.nanmin(drawn, initial=0) < limits[0]:
+        notes.append(f"below $10^{{{limits[0]:.0f}}}$ not drawn")
     if notes:
         note(ax, "; ".join(notes))
     return ax
 
 
 def _room(values: np.ndarray, bound: np.ndarray) -> tuple[float, float]:
-    """Limits that hold all values, and as much of the bound as does not press them flat."""
+    """Limits that hold the greatest values, and as much of the others and of the bound as does not press them flat."""
     finite, line = values[np.isfinite(values)], bound[np.isfinite(bound)]
     low, high = (finite.min(), finite.max()) if len(finite) else (-1.0, 1.0)
+    greatest = values[:, 0][np.isfinite(values[:, 0])]
+    if len(greatest):
+        low = max(low, greatest.min() - max(BELOW, 3 * np.ptp(greatest)))
     height = max(high - low, 1.0)
     high = max(high, min(line.max(initial=high), high + height / 4))
     return low - 0.05 * height, high + 0.05 * height
@@ -135,7 +148,8 @@ def plot_chaos(
     ax.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
     order = np.argsort(gains)
     if table.shape[1] > 1:
-        ax.plot(np.repeat(gains, table.shape[1]), table.reshape(-1), "o", color=BLUE, markersize=3, alpha=0.4)
+        dots: dict[str, Any] = {"color": BLUE, "markersize": 3, "alpha": 0.4, "label": "one network"}
+        ax.plot(np.repeat(gains, table.shape[1]), table.reshape(-1), "o", **dots)
     ax.plot(
         gains[order], table.mean(axis=1)[order], color=BLUE, linewidth=1.6, marker="o", markersize=4, label="measured"
     )

@@ -8,7 +8,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"  # Okabe and Ito 2008
 SKY, PURPLE = "#56B4E9", "#CC79A7"
@@ -163,26 +165,46 @@ def around_one(radii: list[float]) -> list[Any]:
 
 
 def label_ends(ax: Axes, ends: list[tuple[int, float, str, Any]]) -> None:
-    """Write each curve's name at its end, pushed apart where they would overlap."""
+    """Write each curve's name at its end, pushed apart where they would overlap; thin lines lead to those moved."""
     low, high = np.log10(ax.get_ylim())
     ends = sorted(ends, key=lambda end: end[1])
     line = min(0.18 * ax.figure.get_figure(root=True).dpi / ax.bbox.height, 1 / max(len(ends), 1))  # height of a name
-    free, ceiling, places = 0.0, 1.0 - line * (len(ends) - 1), []  # as fractions of the axes
-    for i, end in enumerate(ends):
-        place = min((np.log10(end[1]) - low) / (high - low), ceiling + line * i)  # leave room for those above
-        places.append(max(free, place))
+    own = [float(np.clip((np.log10(end[1]) - low) / (high - low), 0, 1)) for end in ends]  # as fractions of the axes
+    free, ceiling, places = 0.0, 1.0 - line * max(len(ends) - 0.5, 0), []  # the highest clear of the title
+    for i, place in enumerate(own):
+        places.append(max(free, min(place, ceiling + line * i)))  # leave room for those above
         free = places[-1] + line
-    for (lag, _, text, colour), height in zip(ends, places, strict=True):
+    moved = np.abs(np.subtract(places, own)) > line / 2
+    gap = 14 if moved.any() else 6
+    for (lag, _, text, colour), at, height, leads in zip(ends, own, places, moved, strict=True):
+        if leads:
+            _lead(ax, (lag, at), (lag, height), gap - 2, colour)
         ax.annotate(
             text,
             (lag, height),
             xycoords=ax.get_xaxis_transform(),
-            xytext=(6, 0),
+            xytext=(gap, 0),
             textcoords="offset points",
             color=colour,
             va="center",
             annotation_clip=False,
         )
+
+
+def _lead(ax: Axes, start: tuple[float, float], end: tuple[float, float], gap: float, colour: Any) -> None:
+    """A thin line from a place (data, fraction of the axes) to another, `gap` points to the right of it."""
+    place = ax.get_xaxis_transform()
+    moved = place + ScaledTranslation(gap / 72, 0, ax.figure.dpi_scale_trans)
+    line = ConnectionPatch(start, end, place, moved, color=colour, linewidth=0.7, clip_on=False)
+    line.set_in_layout(False)
+    ax.add_artist(line)
+
+
+def legend_beside(ax: Axes) -> None:
+    """A legend to the right of the axes, where no curve is."""
+    many = len(ax.get_legend_handles_labels()[0]) > 8
+    look: dict[str, Any] = {"fontsize": "x-small", "labelspacing": 0.2} if many else {"fontsize": "small"}
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.6, **look)
 
 
 def note(ax: Axes, text: str) -> None:

@@ -46,6 +46,8 @@ def plot_surface(
         ax.plot(*points.T, color="white", linewidth=3.2, alpha=0.7)  # an outline that parts it from the surface
         ax.plot(*points.T, color=colour, linewidth=1.4, marker=".", markersize=4, label=name)
         ax.plot(*points[0], "o", color=colour, markersize=7, markeredgecolor="black")
+    if paths:
+        ax.plot([], [], "o", color="white", markersize=7, markeredgecolor="black", label="start")
     ax.set_xlim(extent[:2])
     ax.set_ylim(extent[2:])
     if paths:

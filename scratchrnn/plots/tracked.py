@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from .style import COLOURS, LINES, integers, log, marker, note, percent, positive, style
+from ..gradients.flow import cell_names
+from .style import COLOURS, LINES, integers, legend_beside, log, marker, note, percent, positive, style
 
 if TYPE_CHECKING:
     from ..gradients.record import FlowRecord
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 def tracked_panels(record: FlowRecord) -> list[Callable[[Axes], None]]:
     """Functions that each draw a panel, for what was recorded besides the norms of the top layer."""
     panels: list[Callable[[Axes], None]] = []
-    if record.layers.shape[1] > record.directions:
+    if record.layers.shape[1] > 1:
         panels.append(partial(_layers, record))
     if np.isfinite(record.saturated).any():
         panels.append(partial(_saturated, record))
     for table, title, ylabel in (
         (record.grad_norms, "Gradient of each tensor", r"$\Vert\partial L/\partial\theta\Vert$"),
-        (record.update_ratios, "Size of a step beside its tensor", r"$\Vert\Delta\theta\Vert\;/\;\Vert\theta\Vert$"),
+        (record.update_ratios, "Step relative to its tensor", r"$\Vert\Delta\theta\Vert\;/\;\Vert\theta\Vert$"),
     ):
         if table:
             panels.append(partial(_tensors, record, table, title, ylabel))
@@ -36,20 +37,24 @@ def _layers(record: FlowRecord, ax: Axes) -> None:
     style(ax, "Each layer", "update", r"$\sqrt{N}\,\Vert\partial L/\partial h_t\Vert$, mean over $t$")
     per_sample = record.layers * np.sqrt(np.array(record.batch_rows, dtype=float))[:, None, None]
     means = np.exp(_mean(np.log(np.where(per_sample > 0, per_sample, np.nan))))  # geometric: no step outshines the rest
-    _lines(ax, record, {f"layer {i}": means[:, i] for i in range(means.shape[1])})
+    _lines(
+        ax,
+        record,
+        {name: means[:, i] for i, name in enumerate(cell_names(means.shape[1], record.directions, record.names))},
+    )
 
 
 def _saturated(record: FlowRecord, ax: Axes) -> None:
     """The fraction of saturated units, mean over time steps, one line per cell."""
     style(ax, "Saturated units", "update", "fraction, mean over $t$")
     means = _mean(record.saturated)
-    for i in range(means.shape[1]):
+    for i, name in enumerate(cell_names(means.shape[1], record.directions, record.names)):
         ax.plot(
             record.updates,
             means[:, i],
             LINES[i % len(LINES)],
             color=COLOURS[i % len(COLOURS)],
-            label=f"layer {i}",
+            label=name,
             linewidth=1.2,
             marker=marker(means[:, i]),
             markersize=4,
@@ -57,7 +62,7 @@ def _saturated(record: FlowRecord, ax: Axes) -> None:
     percent(ax, means)
     integers(ax.xaxis)
     if means.shape[1] > 1:
-        ax.legend(frameon=False, fontsize="small")
+        legend_beside(ax)
 
 
 def _tensors(record: FlowRecord, table: Mapping[str, np.ndarray], title: str, ylabel: str, ax: Axes) -> None:
@@ -84,7 +89,7 @@ def _lines(ax: Axes, record: FlowRecord, curves: Mapping[str, np.ndarray]) -> No
             markersize=4,
         )
     log(ax, "y")
-    ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.2)
+    legend_beside(ax)
     if zeros:
         note(ax, f"exactly 0, not drawn: {zeros}")
 

@@ -75,7 +75,9 @@ def plot_gradients(history: History, fig: Figure | SubFigure | None = None, *, c
     width, height = gradients_size(history)
     fig = figure(fig, width, height)
     if not len(history.flow):
-        _norm_per_update(history, fig.subplots(), clip_norm)
+        ax = fig.subplots()
+        _norm_per_update(history, ax, clip_norm)
+        note(ax, "no norms over time: fit(track=None) records none")
         return fig
     upper = fig
     if panels:
@@ -145,13 +147,14 @@ def _flow_map(history: History, ax: Axes) -> None:
 
 def _norm_per_update(history: History, ax: Axes, clip_norm: float | None) -> None:
     """The global norm of each update on a log scale, updates upwards."""
-    style(ax, "Norm before clipping", r"global norm $\Vert g\Vert$", "update")
+    clipped = np.array(history.clipped, dtype=bool)
+    limited = clip_norm is not None or clipped.any()
+    style(ax, "Norm before clipping" if limited else "Gradient norm", r"global norm $\Vert g\Vert$", "update")
     norms, zeros = positive(history.grad_norm)
     updates = np.arange(1, len(norms) + 1)
-    clipped = np.array(history.clipped, dtype=bool)
     ax.plot(norms, updates, color=BLUE, linewidth=0.8, marker=marker(norms), markersize=4)
     if clipped.any():
-        label = f"clipped: {clipped.mean():.0%} of the updates"
+        label = f"clipped: {clipped.sum():,} of {len(clipped):,} updates ({clipped.mean():.0%})"
         ax.plot(norms[clipped], updates[clipped], ".", color=VERMILLION, markersize=3, label=label)
     if clip_norm is not None:
         ax.axvline(clip_norm, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"limit {clip_norm:g}")
