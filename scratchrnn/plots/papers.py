@@ -162,8 +162,8 @@ def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = No
     )
     for ax, title in zip(table[0], titles, strict=True):
         ax.set_title(title, loc="left", fontsize="large")
-    note(table[-1][0], "● here, 95 % interval\n× an earlier run\nwith a plain loop")
-    note(table[-1][1], "blue: solved; orange: failed; dotted: the limit 1")
+    note(table[-1][0], "● here, 95 %\n× a plain loop,\nseen before")
+    note(table[-1][1], "blue: solved; orange: failed\ndotted: the limit 1")
     note(table[-1][3], "solid: clipping; dashed: none")
     return fig
 
@@ -173,6 +173,7 @@ def _success(ax: Axes, groups: Mapping[Setting, list[Run]], settings: Sequence[S
     from ..papers.temporal_order import wilson
 
     style(ax, "", "", "")
+    names = []
     for i, setting in enumerate(settings):
         some = groups[setting]
         count = sum(run.solved for run in some)
@@ -180,9 +181,9 @@ def _success(ax: Axes, groups: Mapping[Setting, list[Run]], settings: Sequence[S
         ax.plot([i, i], [low, high], color=GREEN, linewidth=3, alpha=0.5, solid_capstyle="butt")
         ax.plot(i, count / len(some), "o", color=GREEN, markersize=7)
         ax.plot(i + 0.18, setting.seen[0] / setting.seen[1], "x", color="black")
-        ax.annotate(f"{count} of {len(some)}", (i - 0.12, count / len(some)), ha="right", va="center", fontsize="small")
-    ax.set(xlim=(-0.7, len(settings) - 0.4), ylim=(-0.05, 1.05))
-    ax.set_xticks(range(len(settings)), ["none" if s.clip_norm is None else "clipped" for s in settings])
+        names.append(f"{'none' if setting.clip_norm is None else 'clipped'}\n{count} of {len(some)}")
+    ax.set(xlim=(-0.6, len(settings) - 0.4), ylim=(-0.05, 1.05))
+    ax.set_xticks(range(len(settings)), names)
     ax.grid(False, axis="x")
 
 
