@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,14 +31,15 @@ class Counted(NamedTuple):
         """(K, N, …) → (T, N, …), zero at the steps that were not taken: the transpose of `take`.
 
         Where the last step alone was taken and there is a place for it, an array whose last rows are as many as those
-        of a step, it goes there, and no step is left: nothing of T steps has to be made then.
+        of a step, it goes there, and no step is left: nothing of T steps has to be made then. (Host arrays only: what
+        is kept for that must not outlive a change of device.)
         """
         if isinstance(self.index, slice):
             if self.index == slice(None):
                 return taken
-            if last is not None and self.mask is None:
+            if last is not None and self.mask is None and backend.xp is np:
                 last.reshape(-1, *taken.shape[1:])[-1] = taken[0]
-                return _zeros(backend.xp, (T, *taken.shape[1:]), last.dtype)
+                return _zeros((T, *taken.shape[1:]), last.dtype)
         h = backend.empty((T, *taken.shape[1:]), taken.dtype)
         h[...] = 0
         h[self.index] = taken.reshape(h[self.index].shape)
@@ -97,9 +97,9 @@ def counted_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> Cou
 
 
 @lru_cache(64)
-def _zeros(xp: ModuleType, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array of zeros that takes the memory of one, to be read only."""
-    return xp.broadcast_to(xp.zeros((), dtype), shape)
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def _mask(steps: Any, T: int, N: int) -> np.ndarray:

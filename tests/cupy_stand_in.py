@@ -231,6 +231,10 @@ globals().update({name: ufunc(name) for name in _UFUNCS.split()})
 globals().update({name: _reduction(name) for name in _REDUCTIONS})
 
 
+def count_nonzero(a: _Any, axis: _Any = None) -> _Any:
+    return _compute(_np.sum, _only_device(a) != 0, axis=axis)
+
+
 # Making arrays.
 
 

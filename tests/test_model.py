@@ -452,7 +452,7 @@ def test_flow_of_two_directions(dtype: str, backend: str) -> None:
         np.testing.assert_allclose(getattr(flow, name), expected, rtol=1e-14)
     assert flow.flushed.tolist() == (forward.flushed + reverse.flushed).tolist()
     np.testing.assert_allclose(N * flow.norms, np.sqrt((flow.per_sample**2).sum(axis=0)), rtol=1e-14)
-    assert "layers=3" in repr(flow)
+    assert "cells=3" in repr(flow)
     sizes = f"N={N}, T={T}, ‖∂L/∂h_t‖ {forward.norms[0]:.3g} at t=0, {forward.norms[-1]:.3g} at t={T - 1}"
     assert repr(forward) == f"LayerFlow({sizes})"
     model = make_model("deep-bidirectional", backend=backend, dtype=dtype)
