@@ -58,6 +58,8 @@ TARGETS += [
 # Changes that change nothing: (file, change) and why.
 EQUIVALENT: dict[tuple[str, str], str] = {
     ("scratchrnn/gradients/maps.py", "O <= F → O < F"): "as many rows of R as of J",
+    ("scratchrnn/gradients/maps.py", "[t] * len(seeds[part]) → ([t])"): "one step serves every seed",
+    ("scratchrnn/gradients/maps.py", "a.ndim - 1 → ((1) - (a.ndim))"): "the same axis, counted from the end",
     ("scratchrnn/layers/rnn.py", "W_hh.shape[0] → W_hh.shape[1]"): "W_hh is square",
     ("scratchrnn/layers/initial.py", "shape[0] → shape[1]"): "W_hh is square",
     (

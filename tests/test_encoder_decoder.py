@@ -126,6 +126,22 @@ def test_the_flow_runs_over_both_sequences() -> None:
     np.testing.assert_array_equal(result.flow.per_sample[1, 3:6], result.flow.per_sample[1, 6])
 
 
+def test_saturation_runs_over_both_sequences() -> None:
+    model = build()
+    model.params.vector[:] *= 8  # some units are flat
+    flow = model.loss_and_grads(X, TARGET, lengths=LENGTHS, saturation=True).flow
+    first = model.encoder.forward(X, None, LENGTHS).h_last
+    then = model.decoder.loss_and_grads(model.shifted(TARGET), TARGET, first, saturation=True).flow
+    assert flow.top.saturation.shape == (2, X.shape[1] + LENGTH)
+    np.testing.assert_array_equal(flow.top.saturation[:, X.shape[1] :], then.top.saturation)
+    for row, (x, n) in enumerate(zip(X, LENGTHS, strict=True)):
+        for t in range(n):  # alone, and as if it ended at t
+            h = model.encoder.forward(x[None, : t + 1], None).h_last[0]
+            assert flow.top.saturation[row, t] == (np.abs(h) > 0.999).mean()
+        assert np.isnan(flow.top.saturation[row, n : X.shape[1]]).all()
+    assert 0.05 < np.nanmean(flow.top.saturation) < 0.95
+
+
 def test_several_layers(backend: str, rng: np.random.Generator) -> None:
     """Two recurrent layers on an embedding: parameters and h0 against central differences, and whose flow is whose."""
     encoder = sr.SequenceModel([sr.Embedding(5, 4), sr.RNN(4, H), sr.RNN(H, H)], backend=backend, seed=1)

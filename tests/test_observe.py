@@ -33,6 +33,7 @@ import scratchrnn as sr
 from scratchrnn import gradient_flow, passes
 from scratchrnn.backends import resolve
 from scratchrnn.gradients import maps, saturation
+from scratchrnn.gradients.flow import mean_of_rows
 from scratchrnn.plots.maps import lag_ratios
 
 ALL = [*ARCHITECTURES, *OF_TOKENS]
@@ -259,6 +260,55 @@ def test_small_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch, architect
         assert max(parts) == (1, 1) if numbers == 1 else max(parts) > (1, 1)
 
 
+def test_blocks_of_rows_have_as_many_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row has T · 2 · ((6 + 3) + (6 + 6) + (5 + 6)) = T · 64 entries: in and out of every matrix, down and up."""
+    model = sr.VanillaRNN(3, 6, 5, backend="numpy")
+    batch = model._check_batch(**make_batch(model, rows=5))
+    for numbers, sizes in (
+        (1, [1, 1, 1, 1, 1]),
+        (2 * 64 * T - 1, [1, 1, 1, 1, 1]),
+        (2 * 64 * T, [2, 2, 1]),
+        (4 * 64 * T, [4, 1]),
+        (5 * 64 * T, [5]),
+        (1 << 22, [5]),
+    ):
+        monkeypatch.setattr(maps, "NUMBERS", numbers)
+        assert [walk.batch.x.shape[1] for walk in maps._walks(model, batch)] == sizes
+        assert maps.blocks(model, batch) == len(sizes)
+
+
+@pytest.mark.parametrize(("units", "seeds"), [(3, 3), (8, 5)])
+def test_no_more_seeds_than_units_or_outputs(monkeypatch: pytest.MonkeyPatch, units: int, seeds: int) -> None:
+    model = sr.VanillaRNN(D, units, 5, backend="numpy")
+    J = np.random.default_rng(0).normal(size=(5, N, units))
+    short = maps._shortened(J)
+    assert short.shape == (seeds, N, units)
+    assert (short is J) == (units > 5)  # nothing is decomposed for nothing
+    after = np.random.default_rng(1).normal(size=(units, D))
+    for n in range(N):
+        assert np.linalg.norm(short[:, n] @ after) == pytest.approx(np.linalg.norm(J[:, n] @ after), rel=1e-13)
+    seen, below = [], maps.Walk.below
+
+    def watched(self: Any, steps: Any, seeds: Any, inputs: bool) -> Any:
+        seen.append(len(seeds))
+        return below(self, steps, seeds, inputs)
+
+    monkeypatch.setattr(maps.Walk, "below", watched)
+    gradient_flow(model, **make_batch(model), lag_map=False, spectrum=False)
+    assert set(seen) == {seeds}
+
+
+def test_traces_are_cut_in_time_and_copied_in_rows() -> None:
+    for shape in ((T, N), (T, N, D)):
+        a = np.arange(np.prod(shape)).reshape(shape)
+        assert_same(maps._until(a, -2), a[: T - 2])
+        assert_same(maps._until(a, 0), a)
+        assert_same(maps._copies(a, 3), np.concatenate([a, a, a], axis=1))
+    lengths = np.array([5, 7, 1, 6])
+    assert_same(maps._until(lengths, -2), lengths)
+    assert_same(maps._copies(lengths, 2), np.array([5, 7, 1, 6, 5, 7, 1, 6]))
+
+
 def test_many_outputs_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their unit matrix alone, for every row, would be larger than what is in use at a time."""
     model = sr.SequenceModel([sr.RNN(D, 3), sr.LayerNorm(3), sr.Linear(3, 50)], backend="numpy")
@@ -384,6 +434,13 @@ def test_saturation_adds_up_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     assert whole.top.saturated.shape == (T,)
     with pytest.raises(ValueError, match="saturated units were not counted; call loss_and_grads"):
         model.loss_and_grads(**batch).flow.top.saturated  # noqa: B018
+
+
+def test_the_mean_over_rows_leaves_out_those_that_are_over() -> None:
+    a = np.array([[1.0, 0.5, 0.25, np.nan], [0.0, np.nan, np.nan, np.nan], [0.5, 0.75, np.nan, np.nan]])
+    np.testing.assert_array_equal(mean_of_rows(a), [0.5, 0.625, 0.25, np.nan])
+    np.testing.assert_array_equal(mean_of_rows(np.stack([a, a[::-1]])), [[0.5, 0.625, 0.25, np.nan]] * 2)
+    np.testing.assert_array_equal(mean_of_rows(a[:, :1]), [0.5])
 
 
 def test_saturation_of_both_directions_is_that_of_all_units() -> None:

@@ -14,6 +14,7 @@ import pytest
 from helpers import make_batch, make_model
 
 import scratchrnn as sr
+from scratchrnn.gradients import products
 from scratchrnn.gradients.products import product_spectrum
 
 ARCHITECTURES = (
@@ -127,6 +128,87 @@ def test_a_singular_matrix_of_zeros() -> None:
     spectrum = sr.JacobianSpectrum(np.array([[0.0, 0.0], [-np.inf, -np.inf]]), 0.0, 0.0)
     np.testing.assert_array_equal(spectrum.log10_bound, [0, -np.inf])
     np.testing.assert_array_equal(spectrum.log10_condition, [0, np.inf])
+
+
+def test_a_product_that_does_not_fit_is_refused() -> None:
+    slopes, W_hh = np.ones((5, 3)), np.eye(3)
+    for ours, theirs in ((slopes, np.ones((3, 4))), (slopes[0], W_hh), (slopes[None], W_hh), (np.ones((5, 4)), W_hh)):
+        with pytest.raises(ValueError, match=r"expected slopes \(T, H\) and W_hh \(H, H\), got "):
+            next(product_spectrum(ours, theirs))
+    W_hh[1, 2], slopes[4, 0] = np.inf, np.nan
+    with pytest.raises(ValueError, match="slopes must be finite; found nan"):
+        next(product_spectrum(slopes, W_hh))
+    with pytest.raises(ValueError, match="W_hh must be finite; found inf"):
+        next(product_spectrum(np.ones((5, 3)), W_hh))
+
+
+def test_equal_lengths_far_from_one_are_told_apart() -> None:
+    """e^±20 · [[1, c], [c, 1]] has the singular values e^±20 · (1 ± c)."""
+    c = 1e-9
+    for logarithm in (-20, 20):
+        *_, logs = product_spectrum(np.ones((1, 2)), np.exp(logarithm) * np.array([[1, c], [c, 1]]))
+        np.testing.assert_allclose(logs - logarithm, [c, -c], atol=1e-14)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.001, 0.5, 3.0, 20.0, 900.0])
+def test_a_turn_makes_vectors_orthogonal(rng: np.random.Generator, apart: float) -> None:
+    """And changes nothing of Σ length² · u · uᵀ, the product with its own transpose."""
+    unit = rng.normal(size=(6, 7))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    unit[5] -= unit[5] @ unit[4] * unit[4]  # orthogonal already
+    unit[5] /= np.linalg.norm(unit[5])
+    logs = np.array([0, -apart, -apart, 0, 0, -apart])
+    p, q = np.array([0, 2, 4]), np.array([1, 3, 5])
+    before = unit.T * np.exp(2 * logs) @ unit
+    products.turn(unit, logs, p, q)
+    np.testing.assert_allclose((unit[p] * unit[q]).sum(axis=1), 0, atol=1e-15)
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-15)
+    np.testing.assert_allclose(unit.T * np.exp(2 * logs) @ unit, before, atol=1e-15)
+    assert apart == 0 or (logs[[0, 3, 4]] > logs[[1, 2, 5]]).all()  # the longer one stays the longer
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 8, 9])
+def test_a_round_has_every_number_once_at_most(rng: np.random.Generator, m: int) -> None:
+    p, q = np.indices((m, m))
+    for wrong in (
+        p != q,
+        abs(p - q) == 1,
+        (abs(p - q) == 1) | (abs(p - q) == 3),
+        (p != q) & (abs(p - q) <= 3),
+        (p != q) & (rng.random((m, m)) < 0.2),
+    ):
+        wrong = wrong | wrong.T
+        played = list(products.rounds(wrong))
+        for one in played:
+            members = np.concatenate(one)
+            assert len(members) and len(set(members)) == len(members)
+        pairs = [tuple(sorted(pair)) for one in played for pair in zip(*one, strict=True)]
+        assert sorted(pairs) == [tuple(pair) for pair in np.argwhere(np.triu(wrong))]
+        distances = len(np.unique(abs(p - q)[wrong]))
+        assert len(played) <= min(2 * distances, m - 1 + m % 2)
+
+
+def test_few_sweeps_are_enough(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong turn, or a pair that no round has, would be made good by later sweeps: their number tells."""
+    sweeps, orthogonal, rounds = [], products.orthogonal, products.rounds
+
+    def watched(X: products.Columns) -> products.Columns:
+        sweeps.append(0)
+        return orthogonal(X)
+
+    def counted(wrong: Any) -> Any:
+        sweeps[-1] += 1
+        return rounds(wrong)
+
+    monkeypatch.setattr(products, "orthogonal", watched)
+    monkeypatch.setattr(products, "rounds", counted)
+    for W_hh in (rng.normal(size=(20, 20)) / np.sqrt(20), np.linalg.qr(rng.normal(size=(20, 20)))[0]):
+        sweeps.clear()
+        list(product_spectrum(rng.uniform(0.3, 1, (60, 20)), W_hh))
+        assert len(sweeps) == 60 and max(sweeps) <= 7 and np.mean(sweeps) < 4
+    monkeypatch.setattr(products, "SWEEPS", 1)
+    with pytest.raises(FloatingPointError, match="a product are not orthogonal after 1 sweeps"):
+        list(product_spectrum(rng.uniform(0.3, 1, (60, 20)), W_hh))
 
 
 def cells_by_hand(model: Any, x: Any, states: Any) -> Iterator[tuple[Any, Any, Any, str]]:
