@@ -267,3 +267,25 @@ def test_an_override_must_take_what_everything_needs() -> None:
     assert len(sr.fit(model, **given).flow) == 6
     with pytest.raises(TypeError, match="saturation"):
         sr.fit(model, **given, track="all")
+
+
+def test_rows_are_the_same_whenever_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read after every update, or once at the end, when most of what was seen has been dropped unmade."""
+    monkeypatch.setattr(record, "MAX_FLOW_ROWS", 6)
+    flows = [make_model().loss_and_grads(**make_batch(make_model(), rows=2 + i % 2)).flow for i in range(2)]
+    often, once = record.FlowRecord(), record.FlowRecord()
+    for update in range(1, 60):
+        for one in (often, once):
+            one.add(update, flows[update % 2])
+        assert len(often) <= 6
+    made: list[int] = []
+    rows_of = record.rows_of
+
+    def counted(seen: Any) -> Any:
+        made.append(len(seen))
+        return rows_of(seen)
+
+    monkeypatch.setattr(record, "rows_of", counted)
+    assert once.updates == often.updates and once.every == often.every
+    np.testing.assert_array_equal(once.layers, often.layers)
+    assert once.batch_rows == often.batch_rows and sum(made) <= 6

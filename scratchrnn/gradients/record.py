@@ -14,8 +14,8 @@ from .flow import Flow, LayerFlow, mean_of_rows
 
 MAX_FLOW_ROWS = 512
 MAX_FLOW_NUMBERS = 1 << 22  # 32 MiB
-MAX_SEEN = 16
-MAX_SEEN_NUMBERS = 1 << 18
+MAX_SEEN_NUMBERS = 1 << 22  # of updates that are not yet made into rows
+AT_ONCE = 16  # updates that are made into rows together
 
 
 class Details(NamedTuple):
@@ -89,7 +89,7 @@ class FlowRecord:
         self._rows = list(rows)
         self._size = sum(row.size for row in self._rows)
         self._every = every
-        self._seen: list[Seen] = []  # not yet made into rows: many at a time cost less, the processor being warm to it
+        self._seen: list[Seen] = []  # made into rows when somebody asks: those that are thinned out never are
 
     @property
     def rows(self) -> list[FlowRow]:
@@ -127,17 +127,28 @@ class FlowRecord:
         if grad_norms is not None and update_ratios is not None:
             self.names = tuple(grad_norms)
             tensors = tuple(grad_norms.values()), tuple(update_ratios[name] for name in self.names)
+        while self._seen and self.wants(update) and len(self._rows) + len(self._seen) >= MAX_FLOW_ROWS:
+            self._thin()
+        if not self.wants(update):
+            return
         self._seen.append(Seen(update, flow.layers, lengths, tensors))
-        held = len(self._seen) * sum(2 * layer.per_sample.size for layer in flow.layers)
-        if len(self._seen) == MAX_SEEN or held > MAX_SEEN_NUMBERS:
+        if len(self._seen) * sum(2 * layer.per_sample.size for layer in flow.layers) > MAX_SEEN_NUMBERS:
             self._settle()
+
+    def _thin(self) -> None:
+        """Drop every second update."""
+        self._every *= 2
+        self._rows = [kept for kept in self._rows if self.wants(kept.update)]
+        self._seen = [kept for kept in self._seen if self.wants(kept.update)]
+        self._size = sum(kept.size for kept in self._rows)
 
     def _settle(self) -> None:
         """Make rows of what was seen."""
-        seen, self._seen = self._seen, []
-        for _, alike in groupby(seen, lambda one: one.kind):
-            for row in rows_of(list(alike)):
-                self._keep(row)
+        while self._seen:
+            together, self._seen = self._seen[:AT_ONCE], self._seen[AT_ONCE:]
+            for _, alike in groupby(together, lambda one: one.kind):
+                for row in rows_of(list(alike)):
+                    self._keep(row)
 
     def _keep(self, row: FlowRow) -> None:
         """Append a row where one belongs, and make room for it first."""
@@ -146,9 +157,7 @@ class FlowRecord:
             and self.wants(row.update)
             and (len(self._rows) >= MAX_FLOW_ROWS or self._size + row.size > MAX_FLOW_NUMBERS)
         ):
-            self._every *= 2
-            self._rows = [kept for kept in self._rows if self.wants(kept.update)]
-            self._size = sum(kept.size for kept in self._rows)
+            self._thin()
         if self.wants(row.update):
             self._rows.append(row)
             self._size += row.size
