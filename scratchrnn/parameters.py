@@ -88,6 +88,10 @@ class Parameters(MutableMapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
+    def stretches(self) -> Iterator[tuple[str, slice]]:
+        """Each name, and where its array lies in the vector."""
+        return ((name, place) for name, place, _ in self._places)
+
     def like(self, vector: Array) -> Parameters:
         """The same names and shapes as views of another vector of the same length."""
         other = Parameters.__new__(Parameters)

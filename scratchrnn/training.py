@@ -177,7 +177,8 @@ def _update(
     history.optimizer.step(delta, grad, history.moments, update, backend, vector)
     if closely:
         weights = _norms(model, vector)
-        seen["update_ratios"] = {name: np.divide(d, weights[name]) for name, d in _norms(model, delta).items()}
+        ratios = np.divide([*_norms(model, delta).values()], [*weights.values()])
+        seen["update_ratios"] = dict(zip(weights, ratios.tolist(), strict=True))
     if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
         history.moments = {}  # spoiled: nothing can go on from them
         names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
@@ -195,7 +196,7 @@ def _update(
 def _norms(model: SequenceModel, vector: Any) -> dict[str, float]:
     """‖·‖ of every tensor in a vector such as the model's."""
     norm = model._backend.twin(vector_norm)
-    return {name: float(norm(array.reshape(-1))) for name, array in model.params.like(vector).items()}
+    return {name: float(norm(vector[place])) for name, place in model.params.stretches()}
 
 
 def _are_finite(moments: Moments) -> bool:

@@ -115,3 +115,10 @@ def test_copies_are_views_of_a_vector_of_their_own(copied: Any) -> None:
 
 def test_repr() -> None:
     assert repr(numbered(np.float32)) == "Parameters(W (2, 3), b (2,), s (); 9 float32)"
+
+
+def test_stretches_say_where_each_array_lies() -> None:
+    params = Parameters({"W": (2, 3), "b": (2,)}, np.arange(8.0))
+    assert dict(params.stretches()) == {"W": slice(0, 6), "b": slice(6, 8)}
+    for name, place in params.stretches():
+        np.testing.assert_array_equal(params.vector[place], params[name].reshape(-1))
