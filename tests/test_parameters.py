@@ -118,7 +118,7 @@ def test_repr() -> None:
 
 
 def test_stretches_say_where_each_array_lies() -> None:
-    params = Parameters({"W": (2, 3), "b": (2,)}, np.arange(8.0))
+    params = sr.Parameters({"W": (2, 3), "b": (2,)}, np.arange(8.0))
     assert dict(params.stretches()) == {"W": slice(0, 6), "b": slice(6, 8)}
     for name, place in params.stretches():
         np.testing.assert_array_equal(params.vector[place], params[name].reshape(-1))
