@@ -1,4 +1,4 @@
-"""Benchmark 4: what `fit(track=…)` costs: whole updates with norms, with everything, and with nothing recorded.
+"""Benchmark 5: what `fit(track=…)` costs: whole updates with norms, with everything, and with nothing recorded.
 
 The three take turns in one process, each update recorded: a run that is long enough records ever fewer of them, and
 pays less. Limits: norms 2 %, everything 5 % of an update without.
