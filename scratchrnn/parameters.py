@@ -88,9 +88,10 @@ class Parameters(MutableMapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
-    def stretches(self) -> Iterator[tuple[str, slice]]:
-        """Each name, and where its array lies in the vector."""
-        return ((name, place) for name, place, _ in self._places)
+    @property
+    def ends(self) -> np.ndarray:
+        """Where in the vector each array ends."""
+        return np.array([place.stop for _, place, _ in self._places])
 
     def like(self, vector: Array) -> Parameters:
         """The same names and shapes as views of another vector of the same length."""

@@ -26,8 +26,9 @@ import numpy as np
 from .backends.arrays import namespace, to_numpy
 from .callbacks import Callback
 from .checks import above_zero, integer
-from .gradients.clip import clip_by_value, shrink, vector_norm
+from .gradients.clip import clip_by_value, part_norms, shrink, vector_norm
 from .gradients.omega import Omega
+from .gradients.record import TensorNorms
 from .history import History
 from .minibatches import Minibatch, Rows, are_finite, losses, mean_loss, validation_rows
 from .model import LossAndGrads, SequenceModel
@@ -168,17 +169,14 @@ def _update(
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise NonFiniteError(*_diagnosis(model, batch, result), history, update)
 
-    seen: dict[str, Any] = {"grad_norms": _norms(model, grad)} if closely else {}
+    grads = _tensor_norms(model, grad) if closely else None
     clipped = clip_norm is not None and backend.twin(shrink)(grad, norm, float(clip_norm))
     if clip_value is not None:
         clipped |= clip_by_value(grad, clip_value)
 
     delta = grad  # the step takes the place of the gradient
     history.optimizer.step(delta, grad, history.moments, update, backend, vector)
-    if closely:
-        weights = _norms(model, vector)
-        ratios = np.divide([*_norms(model, delta).values()], [*weights.values()])
-        seen["update_ratios"] = dict(zip(weights, ratios.tolist(), strict=True))
+    seen = None if grads is None else TensorNorms(grads, _tensor_norms(model, delta), _tensor_norms(model, vector))
     if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
         history.moments = {}  # spoiled: nothing can go on from them
         names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
@@ -189,14 +187,14 @@ def _update(
     history.clipped.append(clipped)
     if track:
         longer = result.flow.per_sample.shape[1] > batch.x.shape[1]  # it goes on where another sequence is written
-        history.flow.add(update, result.flow, lengths=None if longer else batch.lengths, **seen)
+        lengths = None if longer else batch.lengths
+        history.flow.add(update, result.flow, lengths=lengths, names=model.params, tensors=seen)
     return loss, result.h_last
 
 
-def _norms(model: SequenceModel, vector: Any) -> dict[str, float]:
-    """‖·‖ of every tensor in a vector such as the model's."""
-    norm = model._backend.twin(vector_norm)
-    return {name: float(norm(vector[place])) for name, place in model.params.stretches()}
+def _tensor_norms(model: SequenceModel, vector: Any) -> np.ndarray:
+    """(tensors,): ‖·‖ of every tensor in a vector such as the model's."""
+    return to_numpy(model._backend.twin(part_norms)(vector, model.params.ends))
 
 
 def _are_finite(moments: Moments) -> bool:

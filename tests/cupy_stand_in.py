@@ -293,6 +293,10 @@ def clip(a: _Any, a_min: _Any, a_max: _Any, out: _Any = None) -> _Any:
     return _only_device(a).clip(a_min, a_max, out)
 
 
+def stack(tup: _Any, axis: int = 0) -> _Any:
+    return _device(_np.stack([_only_device(a)._host for a in tup], axis))
+
+
 def concatenate(tup: _Any, axis: int = 0) -> _Any:
     return _device(_np.concatenate([_only_device(a)._host for a in tup], axis))
 

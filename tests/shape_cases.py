@@ -209,6 +209,11 @@ def vector_norm(new: Numbers) -> Call:
     return (new("P"),), {}
 
 
+def part_norms(new: Numbers) -> Call:
+    vector = new("P")
+    return (vector, np.unique([*new.rng.integers(1, vector.size + 1, 3), vector.size])), {}
+
+
 def shrink(new: Numbers) -> Call:
     return (new("P"), 5.0, 3.0), {}
 
@@ -241,6 +246,7 @@ CALLS: dict[Any, Callable[[Numbers], Call]] = {
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
     clip.vector_norm: vector_norm,
+    clip.part_norms: part_norms,
     clip.shrink: shrink,
     optimizers.subtract: subtract,
     optimizers.sgd: step_of(optimizers.SGD(0.1, momentum=0.7)),

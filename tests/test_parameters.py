@@ -117,8 +117,8 @@ def test_repr() -> None:
     assert repr(numbered(np.float32)) == "Parameters(W (2, 3), b (2,), s (); 9 float32)"
 
 
-def test_stretches_say_where_each_array_lies() -> None:
+def test_ends_say_where_each_array_lies() -> None:
     params = sr.Parameters({"W": (2, 3), "b": (2,)}, np.arange(8.0))
-    assert dict(params.stretches()) == {"W": slice(0, 6), "b": slice(6, 8)}
-    for name, place in params.stretches():
-        np.testing.assert_array_equal(params.vector[place], params[name].reshape(-1))
+    assert params.ends.tolist() == [6, 8]
+    for array, part in zip(params.values(), np.split(params.vector, params.ends), strict=False):
+        np.testing.assert_array_equal(part, array.reshape(-1))

@@ -23,7 +23,7 @@ from helpers import (
 import scratchrnn as sr
 from scratchrnn import checkpoint, plots
 from scratchrnn.gradients import record
-from scratchrnn.gradients.record import MAX_FLOW_ROWS, FlowRecord, spread
+from scratchrnn.gradients.record import MAX_FLOW_ROWS, FlowRecord, TensorNorms, spread
 
 ROWS, TIME = 21, 9
 TABLES = ("layers", "norms", "per_sample", "spread", "saturated", "log10", "zeros")
@@ -154,7 +154,8 @@ def all_of(update: int, T: int = 3) -> dict[str, Any]:
     """Arguments of add for one update in detail."""
     flow = flow_of(np.full(T, float(update)))
     flow = flow.saturated_as([np.full((4, T), update / 1e5)])
-    return {"flow": flow, "grad_norms": {"a": update, "b": 1.0}, "update_ratios": {"a": 0.1, "b": update / 2}}
+    tensors = TensorNorms(*np.array([[update, 1.0], [0.1, update / 4], [1.0, 0.5]]))  # ratios 0.1 and update / 2
+    return {"flow": flow, "names": "ab", "tensors": tensors}
 
 
 def test_memory_is_bounded_by_numbers_too(monkeypatch: pytest.MonkeyPatch) -> None:

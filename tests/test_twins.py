@@ -186,6 +186,15 @@ def vector_norm_cases(new: Arrays) -> Iterator[Case]:
     yield "inf", (np.array([1, -np.inf, 2], new.dtype),), {}
 
 
+def part_norms_cases(new: Arrays) -> Iterator[Case]:
+    for size in (1, 7, 1000):
+        ends = np.unique(new.rng.integers(1, size + 1, 5))
+        yield f"parts of {size}", (new(size), np.unique([*ends, size])), {}
+    scale = 2.0**100 if new.dtype == np.float32 else 2.0**1000
+    vector = np.array([3 / scale, 4 / scale, 0, 0, 0, scale, np.nan, 3, np.inf, 4], new.dtype)
+    yield "each of its own scale", (vector, np.array([2, 5, 6, 7, 8, 9, 10])), {}
+
+
 def shrink_cases(new: Arrays) -> Iterator[Case]:
     tiny = new.dtype.type(1e-30)
     for size in (1, 7, 1000):
@@ -249,6 +258,7 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     losses.softmax_cross_entropy: cross_entropy_cases,
     saturation.saturated: saturated_cases,
     clip.vector_norm: vector_norm_cases,
+    clip.part_norms: part_norms_cases,
     clip.shrink: shrink_cases,
     optimizers.subtract: subtract_cases,
     optimizers.sgd: sgd_cases,

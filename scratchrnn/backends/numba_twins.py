@@ -1182,6 +1182,17 @@ def _norm(a: Array) -> float:
     return scale * np.sqrt(total)
 
 
+norm_helper = sum_helper(_norm)
+
+
+def _part_norms(norms: Array, a: Array, ends: Array) -> None:
+    """`_norm` of every part of a, each before its end."""
+    begin = 0
+    for i in range(len(ends)):
+        norms[i] = norm_helper(a[begin : ends[i]])
+        begin = ends[i]
+
+
 def _scale(a: Array, factor: float) -> None:
     """a ← factor · a, the product taken in float64."""
     for i in range(a.size):
@@ -1243,6 +1254,7 @@ gradients = Kernel(_gradients, **STRICT)
 mse_sum = Kernel(_mse, **OPTIONS)
 cross_entropy_sum = Kernel(_cross_entropy, **STRICT)
 whole_norm = Kernel(_norm, **OPTIONS)
+norms_of_parts = Kernel(_part_norms, **OPTIONS)
 scale = Kernel(_scale, **OPTIONS)
 subtract_step = Kernel(_subtract, **OPTIONS)
 momentum_step = Kernel(_momentum, **OPTIONS)
@@ -1472,6 +1484,13 @@ def vector_norm(vector: Array) -> Any:
     return np.float64(whole_norm(ready(vector)))
 
 
+def part_norms(vector: Array, ends: Array) -> Array:
+    """Twin of `gradients.clip.part_norms`."""
+    norms = np.empty(len(ends))
+    norms_of_parts(norms, ready(vector), ends)
+    return norms
+
+
 def shrink(array: Array, norm: float, max_norm: float) -> bool:
     """Twin of `gradients.clip.shrink`."""
     if not norm > max_norm:
@@ -1541,6 +1560,7 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
     clip.vector_norm: vector_norm,
+    clip.part_norms: part_norms,
     clip.shrink: shrink,
     optimizers.subtract: subtract,
     optimizers.sgd: sgd,

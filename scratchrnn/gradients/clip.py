@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,6 +30,14 @@ def row_norms(a: Array) -> Array:
 def vector_norm(vector: Array) -> Array:
     """Euclidean norm of one vector as a float64 scalar, safe as `row_norms` is. The text that backends twin."""
     return row_norms(vector)
+
+
+def part_norms(vector: Array, ends: Array) -> Array:
+    """(K,) float64: the norms of K parts of a vector, one after the other. Backends twin it.
+
+    ends (K,): how many entries there are up to the end of each.
+    """
+    return namespace(vector).stack([vector_norm(vector[a:b]) for a, b in pairwise([0, *ends.tolist()])])
 
 
 def global_norm(grads: Gradients) -> float:

@@ -41,13 +41,21 @@ class FlowRow(NamedTuple):
         return self.norms.size + sum(array.size for array in self.details or ())
 
 
+class TensorNorms(NamedTuple):
+    """‖·‖ of every tensor in one update; three arrays (tensors,)."""
+
+    grads: np.ndarray  # before clipping
+    steps: np.ndarray  # Δθ
+    weights: np.ndarray  # θ before the update
+
+
 class Seen(NamedTuple):
     """What an update leaves, before it is made into a row."""
 
     update: int
     layers: tuple[LayerFlow, ...]
     lengths: Any
-    tensors: tuple[tuple[float, ...], tuple[float, ...]] | None  # gradient norms, update ratios
+    tensors: TensorNorms | None
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -64,9 +72,10 @@ def rows_of(seen: Sequence[Seen]) -> list[FlowRow]:
     if seen[0].tensors is not None:
         lengths = None if seen[0].lengths is None else np.array([to_numpy(one.lengths) for one in seen])
         saturation = np.array([[to_numpy(layer.saturation) for layer in one.layers] for one in seen])
-        tensors = ([np.array(numbers) for numbers in one.tensors or ()] for one in seen)
-        every = zip(spread(per_sample, lengths), mean_of_rows(saturation), tensors, strict=True)
-        details = [Details(range_.copy(), saturated.copy(), *numbers) for range_, saturated, numbers in every]
+        grads, steps, weights = np.array([one.tensors for one in seen]).swapaxes(0, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            every = zip(spread(per_sample, lengths), mean_of_rows(saturation), grads, steps / weights, strict=True)
+        details = [Details(*(array.copy() for array in one)) for one in every]
     rows = zip(seen, norms, details, strict=True)
     return [FlowRow(one.update, N, own.copy(), detail) for one, own, detail in rows]  # copies: a view would keep all
 
@@ -113,20 +122,18 @@ class FlowRecord:
         flow: Flow,
         *,
         lengths: Any = None,
-        grad_norms: dict[str, float] | None = None,
-        update_ratios: dict[str, float] | None = None,
+        names: Iterable[str] = (),
+        tensors: TensorNorms | None = None,
     ) -> None:
-        """Record one update, or pass over it; in detail where norms and ratios of the tensors are given.
+        """Record one update, or pass over it; in detail where the norms of the tensors of those names are given.
 
         lengths (N,) says where rows are over: what lies behind takes no part in least, median and largest.
         """
         if not self.wants(update):
             return
         self.directions = flow.directions
-        tensors = None
-        if grad_norms is not None and update_ratios is not None:
-            self.names = tuple(grad_norms)
-            tensors = tuple(grad_norms.values()), tuple(update_ratios[name] for name in self.names)
+        if tensors is not None:
+            self.names = tuple(names)
         while self._seen and self.wants(update) and len(self._rows) + len(self._seen) >= MAX_FLOW_ROWS:
             self._thin()
         if not self.wants(update):
