@@ -57,14 +57,15 @@ def sequences(
     if lengths is not None:
         inside = backend.asarray(np.arange(T)[:, None] < lengths)  # (T, N)
         x = backend.xp.where(inside if tokens else inside[..., None], x, x.dtype.type(0))
-    right = (x >= 0) & (x < features) if tokens else backend.xp.isfinite(x)
-    if not _all(right, backend):
-        where = _first(~right)
-        value, (t, n, *rest) = x[where], where
-        if tokens:
+    if tokens:
+        right = (x >= 0) & (x < features)
+        if not right.all():
+            t, n = where = _first(~right)
             hint = "; for one feature per step pass x[..., None]" if features == 1 else ""
-            raise IndexError(f"token {int(value)} at x[{n}, {t}] is outside 0 … {features - 1}{hint}")
-        raise ValueError(f"x[{n}, {t}, {rest[0]}] is {float(value)} in {x.dtype}; every input must be finite")
+            raise IndexError(f"token {int(x[where])} at x[{n}, {t}] is outside 0 … {features - 1}{hint}")
+    elif not backend.twin(all_finite)(x):
+        t, n, d = where = _not_finite(x)
+        raise ValueError(f"x[{n}, {t}, {d}] is {float(x[where])} in {x.dtype}; every input must be finite")
     return (x.astype(np.int64, copy=False) if tokens else x), lengths
 
 
@@ -104,9 +105,8 @@ def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend) ->
         letters = "(N, H)" if len(shape) == 2 else "(num_layers · directions, N, H)"
         raise ValueError(f"expected h0 of shape {letters} = {shape}, got {h0.shape}")
     h0 = _cast(h0, dtype, backend)
-    right = backend.xp.isfinite(h0)
-    if not _all(right, backend):
-        where = _first(~right)
+    if not backend.twin(all_finite)(h0):
+        where = _not_finite(h0)
         raise ValueError(f"h0{list(where)} is {float(h0[where])} in {h0.dtype}; every state must be finite")
     return h0
 
@@ -145,11 +145,13 @@ def targets(
 
     taken = target[None] if last else target.swapaxes(0, 1)[counted.index]
     taken = _cast(taken, taken.dtype if classes else dtype, backend)
+    if not classes and backend.twin(all_finite)(taken):
+        return taken
     right = (taken >= 0) & (taken < outputs) if classes else backend.xp.isfinite(taken)
     if counted.mask is not None:
         mask = backend.asarray(counted.mask)
         right |= ~(mask if classes else mask[..., None])
-    if not _all(right, backend):
+    if not right.all():
         where = _first(~right)
         k, n, *rest = where
         position = [n, *rest] if last else [n, int(np.arange(T)[counted.index][k]), *rest]
@@ -181,9 +183,14 @@ def _cast(array: Array, dtype: np.dtype, backend: Backend) -> Array:
         return backend.asarray(array, dtype)
 
 
-def _all(right: Array, backend: Backend) -> bool:
-    """Whether every entry is True: for small arrays in a third of the time that `right.all()` takes."""
-    return bool(backend.xp.count_nonzero(right) == right.size)
+def all_finite(a: Array) -> bool:
+    """Whether no entry is NaN or infinite. The text that backends twin."""
+    return bool(namespace(a).isfinite(a).all())
+
+
+def _not_finite(a: Array) -> tuple[int, ...]:
+    """Where the first entry is that is NaN or infinite."""
+    return _first(~namespace(a).isfinite(a))
 
 
 def _first(wrong: Array) -> tuple[int, ...]:

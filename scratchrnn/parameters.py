@@ -42,6 +42,7 @@ class Parameters(MutableMapping[str, Array]):
         for name, shape in self.shapes.items():
             self._places.append((name, slice(size, size + math.prod(shape)), shape))
             size += math.prod(shape)
+        self.ends = np.array([place.stop for _, place, _ in self._places])  # where in the vector each array ends
         if vector is None:
             vector = np.zeros(size)
         if vector.shape != (size,):
@@ -88,15 +89,10 @@ class Parameters(MutableMapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
-    @property
-    def ends(self) -> np.ndarray:
-        """Where in the vector each array ends."""
-        return np.array([place.stop for _, place, _ in self._places])
-
     def like(self, vector: Array) -> Parameters:
         """The same names and shapes as views of another vector of the same length."""
         other = Parameters.__new__(Parameters)
-        other.shapes, other._places = self.shapes, self._places
+        other.shapes, other._places, other.ends = self.shapes, self._places, self.ends
         other._view(vector)
         return other
 

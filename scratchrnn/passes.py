@@ -22,7 +22,7 @@ from .steps import Counted
 States = tuple[Array, ...]  # one state per recurrent layer, bottom to top
 Noise = tuple["Array | None", ...]  # what each layer drew at random, rows on the last axis but one; None for nothing
 
-PIECE = 1 << 16  # entries of gradients that are added up at a time
+ALONE = 1 << 19  # numbers that one thread adds up sooner than another is woken
 
 
 class Part(NamedTuple):
@@ -345,13 +345,14 @@ def loss_and_grads(
 
 def add_up(backend: Backend, total: Array, others: Array) -> None:
     """total += Σ others (blocks, size), in the order of the blocks, piece by piece: a piece stays in the cache."""
+    size = -(-total.size // max(1, others.size // ALONE))
 
     def piece(start: int) -> None:
-        part = total[start : start + PIECE]
+        part = total[start : start + size]
         for other in others:
-            part += other[start : start + PIECE]
+            part += other[start : start + size]
 
-    backend.map(piece, range(0, total.size, PIECE))
+    backend.map(piece, range(0, total.size, size))
 
 
 def tangent(

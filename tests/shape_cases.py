@@ -19,7 +19,7 @@ from helpers import all_grads, difference
 from test_twins import TWINS, assert_twin, converted
 
 import scratchrnn as sr
-from scratchrnn import losses, optimizers
+from scratchrnn import door, losses, optimizers
 from scratchrnn.backends import numba_backend
 from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
@@ -205,6 +205,13 @@ def mask_count(new: Numbers, mask: Any) -> int:
     return new.sizes["T"] * new.sizes["N"] if mask is None else int(mask.sum())
 
 
+def all_finite(new: Numbers) -> Call:
+    array = new("TNH")
+    if new.rng.random() < 0.5:
+        array.reshape(-1)[new.rng.integers(array.size)] = new.rng.choice([np.nan, np.inf, -np.inf])
+    return (array,), {}
+
+
 def vector_norm(new: Numbers) -> Call:
     return (new("P"),), {}
 
@@ -245,6 +252,7 @@ CALLS: dict[Any, Callable[[Numbers], Call]] = {
     linear.backward: linear_backward,
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
+    door.all_finite: all_finite,
     clip.vector_norm: vector_norm,
     clip.part_norms: part_norms,
     clip.shrink: shrink,

@@ -10,7 +10,7 @@ import pytest
 from helpers import ARCHITECTURES, OF_TOKENS, all_grads, as_states, difference, make_batch, make_model, set_radius
 
 import scratchrnn as sr
-from scratchrnn import losses, optimizers
+from scratchrnn import door, losses, optimizers
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
 from scratchrnn.gradients import clip, saturation
@@ -228,6 +228,21 @@ def saturated_cases(new: Arrays) -> Iterator[Case]:
                 yield f"a view {where}", (h[1:, ::-1], mask, nonlinearity), {}
 
 
+def all_finite_cases(new: Arrays) -> Iterator[Case]:
+    for shape in ((1,), (7, 5), (4, 9, 33)):
+        yield f"{shape}", (new(*shape),), {}
+        for wrong in (np.nan, np.inf, -np.inf, np.finfo(new.dtype).max):
+            for place in {0, np.prod(shape) // 2, np.prod(shape) - 1}:
+                a = new(*shape)
+                a.reshape(-1)[place] = wrong
+                yield f"{wrong} at {place} of {shape}", (a,), {}
+                yield f"turned: {wrong} at {place} of {shape}", (a.swapaxes(0, -1),), {}
+    holed = np.full((6, 8), np.nan, new.dtype)
+    holed[::2, 1:5] = new(3, 4)
+    yield "between what is not finite", (holed[::2, 1:5],), {}
+    yield "and one more", (holed[::2, 1:6],), {}
+
+
 def optimizer_cases(optimizer: Any) -> Callable[[Arrays], Iterator[Case]]:
     def cases(new: Arrays) -> Iterator[Case]:
         for size in (1, 7, 100):
@@ -257,6 +272,7 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     losses.mse: mse_cases,
     losses.softmax_cross_entropy: cross_entropy_cases,
     saturation.saturated: saturated_cases,
+    door.all_finite: all_finite_cases,
     clip.vector_norm: vector_norm_cases,
     clip.part_norms: part_norms_cases,
     clip.shrink: shrink_cases,
@@ -300,6 +316,8 @@ def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str
             assert error <= tolerance, f"{where}: off by {error}"
         else:
             assert np.array_equal(actual, text, equal_nan=True), where
+    else:
+        assert actual == text, where
 
 
 def assert_twin(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:

@@ -1,5 +1,5 @@
-"""Twins of further layers: the stack and the embedding, made of what `numba_twins.py` has, layer normalisation, and
-the count of saturated units.
+"""Twins of further layers: the stack and the embedding, made of what `numba_twins.py` has, layer normalisation,
+the count of saturated units and the search for numbers that are not finite.
 
 `TWINS` and `FILLS` are the whole tables, theirs and those of `numba_twins.py`.
 """
@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import door
 from ..gradients import saturation
 from ..layers import embedding, layer_norm, stack
 from . import numba_twins
 from .arrays import Array
-from .numba_twins import OPTIONS, Kernel, ready
+from .numba_twins import OPTIONS, Kernel, of_dtype, ready
 from .room import room
 
 
@@ -79,6 +80,14 @@ def _saturated(fractions: Array, h: Array, valid: Array, tanh: bool, limit: Any)
         fractions[i] = count / H if len(valid) == 0 or valid[i] else np.nan
 
 
+def _all_finite(a: Array, largest: float) -> bool:
+    """Whether no |a| is above the largest finite number. a (M,)."""
+    finite = True
+    for i in range(a.size):
+        finite &= abs(a[i]) <= largest
+    return finite
+
+
 def rows_of(a: Array) -> Array:
     """Every step of every row: (T, N, F) → (T·N, F)."""
     return a.reshape(-1, a.shape[2])
@@ -87,6 +96,7 @@ def rows_of(a: Array) -> Array:
 norm = Kernel(_norm, **OPTIONS)
 norm_back = Kernel(_norm_back, **OPTIONS)
 saturated = Kernel(_saturated, **OPTIONS | {"nogil": False})  # too short to be worth waiting for the lock afterwards
+every_finite = Kernel(_all_finite, **OPTIONS)
 NONE_OVER = np.empty(0, bool)
 
 
@@ -148,6 +158,11 @@ def saturated_fractions(h: Array, valid: Array | None, nonlinearity: str) -> Arr
     return fractions
 
 
+def all_finite(a: Array) -> bool:
+    """Twin of `door.all_finite`."""
+    return every_finite(ready(a.ravel("K")), of_dtype(a.dtype).largest)  # in the order of memory, most often a view
+
+
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     **numba_twins.TWINS,
     stack.forward: partial(stack.forward, recurrence=numba_twins.rnn_forward),
@@ -156,6 +171,7 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     layer_norm.forward: layer_norm_forward,
     layer_norm.backward: layer_norm_backward,
     saturation.saturated: saturated_fractions,
+    door.all_finite: all_finite,
 }
 FILLS: frozenset[Callable[..., Any]] = numba_twins.FILLS | {
     stack.backward,

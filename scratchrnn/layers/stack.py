@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -177,15 +178,22 @@ def tangent(
     return dy, xp.concatenate(last)
 
 
+@cache
 def suffix(i: int, bidirectional: bool) -> str:
     """What follows the symbols of cell i in the names of its parameters, as in PyTorch."""
     level, reverse = divmod(i, 1 + bidirectional)
     return (f"_l{level}" if level else "") + ("_reverse" if reverse else "")
 
 
+@cache
+def names(i: int, bidirectional: bool) -> tuple[tuple[str, str], ...]:
+    """The symbols of a recurrence, and the names that the parameters of cell i have."""
+    return tuple((symbol, symbol + suffix(i, bidirectional)) for symbol in ("W_xh", "W_hh", "b_h"))
+
+
 def own(params: Mapping[str, Array], i: int, bidirectional: bool) -> dict[str, Array]:
     """The parameters of cell i by their own symbols."""
-    return {symbol: params[symbol + suffix(i, bidirectional)] for symbol in ("W_xh", "W_hh", "b_h")}
+    return {symbol: params[name] for symbol, name in names(i, bidirectional)}
 
 
 def turn(a: Array, lengths: Array | None) -> Array:
