@@ -179,7 +179,7 @@ def as_array(name: str, value: Any) -> Array:
 def _cast(array: Array, dtype: np.dtype, backend: Backend) -> Array:
     if array.dtype == dtype:
         return backend.asarray(array)
-    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, and `finite` says so
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, and `all_finite` says so
         return backend.asarray(array, dtype)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .backends.arrays import namespace, to_numpy
-from .door import as_array
+from .door import all_finite, as_array
 from .model import SequenceModel
 from .steps import counted_steps
 
@@ -249,4 +249,4 @@ def mean_loss(model: SequenceModel, data: Rows, truncate: int | None = None, sta
 def are_finite(h0: Any) -> bool:
     """Whether every entry of a state is finite; None is zeros."""
     states = h0 if isinstance(h0, tuple) else () if h0 is None else (h0,)
-    return all(bool(namespace(state).isfinite(state).all()) for state in states)
+    return all(all_finite(state) for state in states)

@@ -42,7 +42,7 @@ class Parameters(MutableMapping[str, Array]):
         for name, shape in self.shapes.items():
             self._places.append((name, slice(size, size + math.prod(shape)), shape))
             size += math.prod(shape)
-        self.ends = np.array([place.stop for _, place, _ in self._places])  # where in the vector each array ends
+        self.ends = np.array([place.stop for _, place, _ in self._places], int)  # where in the vector each array ends
         if vector is None:
             vector = np.zeros(size)
         if vector.shape != (size,):

@@ -344,7 +344,7 @@ def loss_and_grads(
 
 
 def add_up(backend: Backend, total: Array, others: Array) -> None:
-    """total += Σ others (blocks, size), in the order of the blocks, piece by piece: a piece stays in the cache."""
+    """total += Σ others (blocks, size), in the order of the blocks; in pieces, where they are worth another thread."""
     size = -(-total.size // max(1, others.size // ALONE))
 
     def piece(start: int) -> None:

@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from .backends.arrays import namespace, to_numpy
+from .backends.arrays import to_numpy
 from .callbacks import Callback
 from .checks import above_zero, integer
+from .door import all_finite
 from .gradients.clip import clip_by_value, part_norms, shrink, vector_norm
 from .gradients.omega import Omega
 from .gradients.record import TensorNorms
@@ -199,7 +200,7 @@ def _tensor_norms(model: SequenceModel, vector: Any) -> np.ndarray:
 
 def _are_finite(moments: Moments) -> bool:
     """Whether averages are still good. Those of squares overflow where the gradient's norm does not itself."""
-    return all(bool(namespace(m).isfinite(m).all()) for m in moments.values())
+    return all(all_finite(m) for m in moments.values())
 
 
 def _diagnosis(model: SequenceModel, batch: Minibatch, result: LossAndGrads) -> tuple[str, str, int | None]:

@@ -47,7 +47,7 @@ TARGETS += [
         "scratchrnn/checks.py",
         ["tests/test_clip.py", "tests/test_door.py", "tests/test_dropout.py", "tests/test_text.py"],
     ),
-    ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py"]),
+    ("scratchrnn/gradients/clip.py", ["tests/test_clip.py", "tests/test_layers.py", "tests/test_tracking.py"]),
     ("scratchrnn/gradients/flow.py", ["tests/test_observe.py", "tests/test_model.py", "tests/test_plots_flow.py"]),
     ("scratchrnn/gradients/maps.py", ["tests/test_observe.py"]),
     ("scratchrnn/gradients/record.py", ["tests/test_tracking.py"]),

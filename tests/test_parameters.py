@@ -120,5 +120,5 @@ def test_repr() -> None:
 def test_ends_say_where_each_array_lies() -> None:
     params = sr.Parameters({"W": (2, 3), "b": (2,)}, np.arange(8.0))
     assert params.ends.tolist() == [6, 8]
-    for array, part in zip(params.values(), np.split(params.vector, params.ends), strict=False):
+    for array, part in zip(params.values(), np.split(params.vector, params.ends[:-1]), strict=True):
         np.testing.assert_array_equal(part, array.reshape(-1))

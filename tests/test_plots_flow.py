@@ -17,6 +17,7 @@ from matplotlib.image import AxesImage
 
 import scratchrnn as sr
 from scratchrnn import plots
+from scratchrnn.gradients.flow import cell_names
 from scratchrnn.plots.heat import ZERO
 from scratchrnn.plots.maps import lag_ratios
 
@@ -433,3 +434,20 @@ def test_real_measurements_are_drawn(rng: np.random.Generator) -> None:
     assert len(titles(figure)) == 6 and ink(figure) > 0.05
     assert seen.spectrum is not None
     assert len(seen.spectrum.plot(bare()).lines) == 4 + 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "directions", "expected"),
+    [
+        (1, 1, "0"),
+        (2, 1, "0, 1"),
+        (3, 1, "0, 1, 2"),
+        (2, 2, "0 forward, 0 reverse"),
+        (4, 2, "0 forward, 0 reverse, 1 forward, 1 reverse"),
+        (6, 2, "0 forward, 0 reverse, 1 forward, 1 reverse, 2 forward, 2 reverse"),
+        (3, 2, "0, 1 forward, 1 reverse"),  # it does not come out even
+        (5, 2, "0, 1, 2, 3 forward, 3 reverse"),
+    ],
+)
+def test_cells_are_named_without_the_tensors(cells: int, directions: int, expected: str) -> None:
+    assert cell_names(cells, directions) == [f"level {name}" for name in expected.split(", ")]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import scratchrnn as sr
+from scratchrnn import passes
 from scratchrnn.backends import get_num_threads, numba_backend, threads
 from scratchrnn.backends.threads import Pool, usable_cores
 
@@ -186,6 +187,19 @@ def test_results_are_bit_identical_for_any_number_of_threads(dtype: str) -> None
         assert get_num_threads() == n
         results += [bits(model.loss_and_grads(**batch)) for _ in range(5)]
     assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize(("size", "blocks", "alone"), [(1001, 7, 64), (1000, 3, 700), (3, 7, 1), (5, 1, 1 << 19)])
+def test_gradients_are_added_up_in_the_order_of_the_blocks(
+    size: int, blocks: int, alone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "ALONE", alone)
+    total, *others = np.random.default_rng(0).normal(size=(1 + blocks, size)).astype(np.float32)
+    expected = total.copy()
+    for other in others:
+        expected += other
+    passes.add_up(numba_backend.NumbaBackend(), total, np.array(others))
+    assert np.array_equal(total, expected)
 
 
 def test_two_python_threads_at_once_get_the_same_bits() -> None:

@@ -205,6 +205,18 @@ def test_going_on_is_as_if_it_had_never_stopped(
     assert_records_same(there.flow, expected.flow)
 
 
+def test_a_run_may_go_on_with_a_model_of_more_tensors() -> None:
+    """Plain SGD has no averages that would refuse it."""
+    small = sr.SequenceModel([sr.RNN(D, 4), sr.Linear(4, O)], backend="numpy")
+    large = sr.SequenceModel([sr.RNN(D, 4), sr.LayerNorm(4), sr.Linear(4, O)], backend="numpy")
+    history = None
+    for model in (small, large):
+        given = arguments(model, epochs=1) | {"optimizer": sr.SGD(1e-3)}
+        history = sr.fit(model, **given, track="all", resume=history)
+    assert history is not None and history.flow.layers.shape == (6, 1, TIME)
+    assert np.isfinite(history.flow.saturated).all()
+
+
 def test_a_run_may_change_what_it_tracks(tmp_path: Path) -> None:
     model = make_model()
     history = None

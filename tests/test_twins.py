@@ -237,6 +237,9 @@ def all_finite_cases(new: Arrays) -> Iterator[Case]:
                 a.reshape(-1)[place] = wrong
                 yield f"{wrong} at {place} of {shape}", (a,), {}
                 yield f"turned: {wrong} at {place} of {shape}", (a.swapaxes(0, -1),), {}
+    largest = np.full((3, 4), np.finfo(new.dtype).max, new.dtype)
+    yield "whose norm is beyond float64", (largest,), {}
+    yield "and one is NaN", (np.where(np.eye(3, 4) * np.arange(4) == 2, np.nan, largest).astype(new.dtype),), {}
     holed = np.full((6, 8), np.nan, new.dtype)
     holed[::2, 1:5] = new(3, 4)
     yield "between what is not finite", (holed[::2, 1:5],), {}

@@ -60,7 +60,8 @@ class Seen(NamedTuple):
     @property
     def kind(self) -> tuple[Any, ...]:
         """What it must have in common with others to be made into rows together with them."""
-        return self.layers[0].per_sample.shape, len(self.layers), self.lengths is None, self.tensors is None
+        tensors = None if self.tensors is None else len(self.tensors.grads)
+        return self.layers[0].per_sample.shape, len(self.layers), self.lengths is None, tensors
 
 
 def rows_of(seen: Sequence[Seen]) -> list[FlowRow]:
@@ -74,7 +75,8 @@ def rows_of(seen: Sequence[Seen]) -> list[FlowRow]:
         saturation = np.array([[to_numpy(layer.saturation) for layer in one.layers] for one in seen])
         grads, steps, weights = np.array([one.tensors for one in seen]).swapaxes(0, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            every = zip(spread(per_sample, lengths), mean_of_rows(saturation), grads, steps / weights, strict=True)
+            ratios = steps / weights
+        every = zip(spread(per_sample, lengths), mean_of_rows(saturation), grads, ratios, strict=True)
         details = [Details(*(array.copy() for array in one)) for one in every]
     rows = zip(seen, norms, details, strict=True)
     return [FlowRow(one.update, N, own.copy(), detail) for one, own, detail in rows]  # copies: a view would keep all

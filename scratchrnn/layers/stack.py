@@ -133,9 +133,10 @@ def backward(
 
     dstate0 = xp.concatenate([dstate0[None] for dstate0, _, _ in results])
     grads = {
-        symbol + suffix(i, bidirectional): grad
+        name: of_cell[symbol]
         for i, (_, of_cell, _) in enumerate(results)
-        for symbol, grad in of_cell.items()
+        for symbol, name in names(i, bidirectional)
+        if symbol in of_cell
     }
     flow = Flow(tuple(in_time(flow, lengths) if i % R else flow for i, (_, _, flow) in enumerate(results)))
     return dx, dstate0, grads, flow
@@ -178,7 +179,6 @@ def tangent(
     return dy, xp.concatenate(last)
 
 
-@cache
 def suffix(i: int, bidirectional: bool) -> str:
     """What follows the symbols of cell i in the names of its parameters, as in PyTorch."""
     level, reverse = divmod(i, 1 + bidirectional)
