@@ -154,13 +154,14 @@ def _norm_per_update(history: History, ax: Axes, clip_norm: float | None) -> Non
     updates = np.arange(1, len(norms) + 1)
     ax.plot(norms, updates, color=BLUE, linewidth=0.8, marker=marker(norms), markersize=4)
     if clipped.any():
-        label = f"clipped: {clipped.sum():,} of {len(clipped):,} updates ({clipped.mean():.0%})"
+        label = f"clipped: {clipped.sum():,} of {len(clipped):,} ({clipped.mean():.0%})"
         ax.plot(norms[clipped], updates[clipped], ".", color=VERMILLION, markersize=3, label=label)
     if clip_norm is not None:
         ax.axvline(clip_norm, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"limit {clip_norm:g}")
     if zeros:
         ax.plot([], [], " ", label=f"exactly 0, not drawn: {zeros}")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0)
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.16), "borderaxespad": 0}
+        ax.legend(frameon=False, fontsize="small", handlelength=1.2, **place)
     log(ax, "x")
     integers(ax.yaxis)
