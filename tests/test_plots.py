@@ -273,8 +273,8 @@ def test_without_norms_the_picture_says_why_and_clipped_updates_are_counted() ->
 def test_the_legend_of_a_long_clipped_run_stays_inside_the_picture() -> None:
     history = make_history([1.0, 2.0])
     history.grad_norm, history.clipped = [2.0] * 40_000, [True] * 12_345 + [False] * 27_655
-    fig = plots.plot_gradients(history, clip_norm=1.0)
-    fig.canvas.draw()
+    fig = plots.plot_gradients(history, plots.new_figure(*plots.gradients_size(history)), clip_norm=1.0)
+    fig.draw_without_rendering()
     (legend,) = [ax.get_legend() for ax in fig.axes if ax.get_legend() is not None]
     place = legend.get_window_extent()
     assert place.x1 <= fig.bbox.x1 and place.y0 >= 0
