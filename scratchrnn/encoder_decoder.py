@@ -120,7 +120,7 @@ class EncoderDecoder:
             encoder.params,
             read,
             backend.xp.zeros_like(read.y),
-            encoder_grads,
+            [(slice(0, batch.batch_rows), encoder_grads)],
             batch_rows=batch.batch_rows,
             dstates=tuple(self.decoder._pack_states(written.grads_h0)),
         )

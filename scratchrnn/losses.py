@@ -1,10 +1,11 @@
 """Losses: the value and its gradient, on the same screen.
 
-    L = (1/count) · Σ L_nt   over the counted (n, t)
+    L = Σ_n L_n,   L_n = (1/count) · Σ_t L_nt   over the counted (n, t)
 
-With no padding that is the chapter's L = (1/T) · Σ_t L_t, averaged over the batch. Shapes: y (K, N, O) for K steps,
-time-major; `mask` (K, N) says which entries count (None: all); `count` is their number in the *whole* batch, of which y
-may be a block of rows, so that blocks add up. Values are accumulated in float64 whatever the dtype of y. An entry that
+With no padding that is the chapter's L = (1/T) · Σ_t L_t, averaged over the batch. Each function returns the shares L_n
+of the rows, (N,), of which L is the sum. Shapes: y (K, N, O) for K steps, time-major; `mask` (K, N) says which entries
+count (None: all); `count` is their number in the *whole* batch, of which y may be a block of rows, so that blocks add
+up. Values are accumulated in float64 whatever the dtype of y. An entry that
 does not count is never read: NaN in its target changes nothing. The value runs on complex numbers too.
 """
 
@@ -20,20 +21,20 @@ from .backends.arrays import Array, namespace
 def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Array, Array]:
     """Mean squared error: L_nt = (1/O) · Σ_o (y_o − ŷ_o)², with the chapter's ŷ for the target (K, N, O).
 
-    Returns L and ∂L/∂y = 2 (y − ŷ) / (O · count).
+    Returns L_n (N,) and ∂L/∂y = 2 (y − ŷ) / (O · count).
     """
     xp = namespace(y)
     error = y - target
     if mask is not None:
         error = xp.where(mask[..., None], error, 0)
     outputs = count * y.shape[2]
-    return (widen(error) ** 2).sum() / outputs, error * (2 / outputs)
+    return (widen(error) ** 2).sum(axis=(0, 2)) / outputs, error * (2 / outputs)
 
 
 def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Array, Array]:
     """Cross-entropy of softmax(y), in nats, with integer targets (K, N): L_nt = log Σ_o exp(y_o) − y_target.
 
-    Returns L and ∂L/∂y = (softmax(y) − onehot(target)) / count; nothing overflows.
+    Returns L_n (N,) and ∂L/∂y = (softmax(y) − onehot(target)) / count; nothing overflows.
     """
     xp = namespace(y)
     if mask is not None:
@@ -50,7 +51,7 @@ def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | Non
     if mask is not None:
         losses = xp.where(mask, losses, 0)
         dy = xp.where(mask[..., None], dy, 0)
-    return losses.sum() / count, dy
+    return losses.sum(axis=0) / count, dy
 
 
 def widen(a: Array) -> Array:

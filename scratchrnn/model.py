@@ -187,7 +187,7 @@ class SequenceModel:
             raise TypeError("integer tokens have no gradient; call with inputs=False, or pass one-hot x as floats")
         result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng, saturation)
         return LossAndGrads(
-            _scalar(result.loss),
+            _scalar(result.losses.sum()),
             result.grads,
             self._unpack_states(result.grads_h0),
             None if result.grads_x is None else result.grads_x.swapaxes(0, 1),

@@ -20,6 +20,7 @@ from .parameters import Parameters, Symbols
 from .steps import Counted
 
 States = tuple[Array, ...]  # one state per recurrent layer, bottom to top
+Blocks = Sequence[tuple[slice, Parameters]]  # blocks of rows side by side, and what belongs to each
 Noise = tuple["Array | None", ...]  # what each layer drew at random, rows on the last axis but one; None for nothing
 
 ALONE = 1 << 19  # numbers that one thread adds up sooner than another is woken
@@ -96,9 +97,9 @@ class Forward(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """Loss and gradients of a block of rows. Over blocks, losses and gradients add up; rows stand side by side."""
+    """Loss and gradients of some rows. Over blocks of rows gradients add up; all else stands side by side."""
 
-    loss: Any
+    losses: Array  # (N,): the share of each row; their sum is the loss
     grads: Parameters
     grads_h0: States
     grads_x: Array | None  # (T, N, D)
@@ -150,13 +151,13 @@ def draw(network: Network, backend: Backend, batch: Batch, rng: np.random.Genera
     return tuple(drawn(i, layer) for i, layer in enumerate(network.layers))
 
 
-def block_loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Any, Array, Forward]:
-    """The block's share of the loss, ∂L/∂y, and the forward pass they came from."""
+def block_loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Array, Array, Forward]:
+    """The share of each row in the loss (N,), ∂L/∂y, and the forward pass they came from."""
     x, states, lengths, target, counted, _, noise = batch
     contiguous = backend.xp.ascontiguousarray
     forward = run(network, backend, params, contiguous(x), states, lengths, counted, noise)
-    loss, dy = backend.twin(network.loss)(forward.y, contiguous(target), counted.total, counted.mask)
-    return loss, dy, forward
+    losses, dy = backend.twin(network.loss)(forward.y, contiguous(target), counted.total, counted.mask)
+    return losses, dy, forward
 
 
 def backward(
@@ -165,7 +166,7 @@ def backward(
     params: Parameters,
     forward: Forward,
     dy: Array,
-    grads: Parameters,
+    grads: Blocks,
     *,
     batch_rows: int,
     counted: Counted | None = None,
@@ -177,7 +178,7 @@ def backward(
     Parameters
     ----------
     dy : ∂L/∂y (K, N, O), of the outputs that `forward` computed; `counted` says which steps they are (None: all).
-    grads : takes the gradients of the parameters.
+    grads : blocks of rows, and what takes the gradients of the parameters from each.
     batch_rows : what flow.per_sample multiplies ‖∂L/∂h_t[n]‖ by.
     dstates : ∂L/∂(last states), like forward.h_last; None is zeros.
     inputs : also compute ∂L/∂x.
@@ -186,7 +187,8 @@ def backward(
     """
     dstates0: list[Array] = []  # filled from the top recurrent layer down
     flows: list[LayerFlow] = []
-    own, own_grads = params.groups(network.symbols), grads.groups(network.symbols)
+    own = params.groups(network.symbols)
+    own_grads = [(rows, part.groups(network.symbols)) for rows, part in grads]
     for i in reversed(range(len(network.layers))):
         layer, dstate = network.layers[i], None
         if layer.recurrent:
@@ -201,7 +203,7 @@ def backward(
             dy,
             forward.traces[i],
             dstate,
-            own_grads[i],
+            [(rows, part[i]) for rows, part in own_grads],
             inputs=inputs or i > 0,
             **layer.options,
         )
@@ -217,13 +219,13 @@ def block_grads(
     backend: Backend,
     params: Parameters,
     batch: Batch,
-    grads: Parameters,
+    grads: Blocks,
     inputs: bool = False,
     saturation: bool = False,
 ) -> Backward:
-    """Loss and gradients of one block of rows; those of the parameters are written into `grads`."""
+    """Loss and gradients of one block of rows, or of several neighbours at once; `grads` as `backward` takes it."""
     with backend.room():  # of what is made in here only copies may leave
-        loss, dy, forward = block_loss(network, backend, params, batch)
+        losses, dy, forward = block_loss(network, backend, params, batch)
         given: dict[str, Any] = {"batch_rows": batch.batch_rows, "counted": batch.counted, "inputs": inputs}
         dx, dstates0, flow = backward(network, backend, params, forward, dy, grads, **given)
         if saturation:
@@ -231,7 +233,7 @@ def block_grads(
             flow = flow.saturated_as(cells)
         h_last = tuple(state.copy() for state in forward.h_last)
         dx = dx.copy() if dx is not None else None
-    return Backward(loss, grads, dstates0, dx, h_last, flow)
+    return Backward(losses, grads[0][1], dstates0, dx, h_last, flow)
 
 
 def rows_of_blocks(backend: Backend, N: int, work: int, lengths: Array | None) -> tuple[list[Any], Array | None]:
@@ -244,6 +246,37 @@ def rows_of_blocks(backend: Backend, N: int, work: int, lengths: Array | None) -
         return list(blocks), None
     order = lengths.argsort(kind="stable")
     return [order[rows] for rows in blocks], order.argsort()
+
+
+class Run(NamedTuple):
+    """Neighbouring blocks of rows that go through the layers as one."""
+
+    rows: Any  # of the minibatch: a slice, or their numbers
+    blocks: list[tuple[int, slice]]  # the number of each block, and which rows of the run are its own
+
+
+def runs(network: Network, backend: Backend, params: Parameters, blocks: Sequence[Any]) -> list[Run]:
+    """Which blocks run as one.
+
+    The more rows share a step, the less it costs to fetch its weights, and a run is prepared once. Rows are
+    independent, and sums over the rows of a block are kept apart, so results are the same as block by block, bit for
+    bit. A block stays alone where its rows were sorted by length, since it is over when they are; and so do all, where
+    a layer cannot keep sums apart.
+    """
+    apart = all(
+        part.backward in backend.fills or not own for part, own in zip(network.layers, network.symbols, strict=True)
+    )
+    if len(blocks) == 1 or not apart or not isinstance(blocks[0], slice):
+        return [
+            Run(rows, [(i, slice(0, rows.stop - rows.start if isinstance(rows, slice) else len(rows)))])
+            for i, rows in enumerate(blocks)
+        ]
+    found = []
+    for numbers in backend.together(blocks, params.vector.size):
+        start = blocks[numbers[0]].start
+        own = [(i, slice(blocks[i].start - start, blocks[i].stop - start)) for i in numbers]
+        found.append(Run(slice(start, blocks[numbers[-1]].stop), own))
+    return found
 
 
 def forward(
@@ -265,14 +298,15 @@ def forward(
         part = namespace(x).ascontiguousarray(x[:, rows])
         part_states = tuple(state[..., rows, :] for state in states)
         part_lengths = None if lengths is None else lengths[rows]
-        if len(blocks) == 1:
+        if len(parts) == 1:
             return run(network, backend, params, part, part_states, part_lengths, counted)
         with backend.room():
             result = run(network, backend, params, part, part_states, part_lengths, counted.rows(rows))
             h_last = tuple(state.copy() for state in result.h_last)
             return Forward(result.y.copy(), result.h.copy() if hidden else None, h_last, [])
 
-    results = backend.map(block, blocks)
+    parts = [run.rows for run in runs(network, backend, params, blocks)]
+    results = backend.map(block, parts)
     if len(results) == 1:
         return results[0]
     return Forward(
@@ -287,14 +321,14 @@ def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -
     """The loss of a minibatch, and its last states."""
     blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
 
-    def block(rows: Any) -> tuple[Any, States]:
+    def block(rows: Any) -> tuple[Array, States]:
         with backend.room():
-            loss, _, forward = block_loss(network, backend, params, batch.block(rows))
-            return loss, tuple(state.copy() for state in forward.h_last)
+            losses, _, forward = block_loss(network, backend, params, batch.block(rows))
+            return losses, tuple(state.copy() for state in forward.h_last)
 
-    results = backend.map(block, blocks)
+    results = backend.map(block, [run.rows for run in runs(network, backend, params, blocks)])
     h_last = tuple(_side_by_side(parts, -2, back) for parts in zip(*(last for _, last in results), strict=True))
-    return sum(loss for loss, _ in results), h_last
+    return _side_by_side([losses for losses, _ in results], 0, back).sum(), h_last
 
 
 def loss_and_grads(
@@ -312,16 +346,16 @@ def loss_and_grads(
     blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
     grads = params.like(backend.xp.empty_like(params.vector))
     if len(blocks) == 1:
-        return block_grads(network, backend, params, batch, grads, inputs, saturation)
+        return block_grads(network, backend, params, batch, [(slice(0, batch.batch_rows), grads)], inputs, saturation)
 
     with backend.room():
         others = backend.empty((len(blocks) - 1, grads.vector.size), grads.vector.dtype)
 
-        def block(i: int) -> Backward:
-            part = params.like(others[i - 1]) if i else grads
-            return block_grads(network, backend, params, batch.block(blocks[i]), part, inputs, saturation)
+        def of_run(run: Run) -> Backward:
+            parts = [(rows, params.like(others[i - 1]) if i else grads) for i, rows in run.blocks]
+            return block_grads(network, backend, params, batch.block(run.rows), parts, inputs, saturation)
 
-        results = backend.map(block, range(len(blocks)))
+        results = backend.map(of_run, runs(network, backend, params, blocks))
         add_up(backend, grads.vector, others)
 
     def layer_flow(i: int) -> LayerFlow:
@@ -334,7 +368,7 @@ def loss_and_grads(
 
     layers = range(len(results[0].grads_h0))
     return Backward(
-        sum(r.loss for r in results),
+        _side_by_side([r.losses for r in results], 0, back),
         grads,
         tuple(_side_by_side([r.grads_h0[i] for r in results], -2, back) for i in layers),
         _side_by_side([r.grads_x for r in results], 1, back) if inputs else None,
@@ -377,5 +411,5 @@ def tangent(
 
 def _side_by_side(arrays: Sequence[Array], axis: int, back: Array | None = None) -> Array:
     """The rows of all blocks along an axis; `back` puts them where they belong."""
-    joined = namespace(arrays[0]).concatenate(arrays, axis)
+    joined = namespace(arrays[0]).concatenate(arrays, axis) if len(arrays) > 1 else arrays[0]
     return joined if back is None else joined.take(back, axis=axis)

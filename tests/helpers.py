@@ -316,7 +316,7 @@ def reference_grads(model: sr.SequenceModel, batch: Mapping[str, Any], inputs: b
 
     def loss(vector: Any = vector, x: Any = x, states: Any = states) -> complex:
         moved = prepared._replace(x=x, states=states)
-        return passes.block_loss(model._network, resolve("numpy"), model.params.like(vector), moved)[0]
+        return passes.block_loss(model._network, resolve("numpy"), model.params.like(vector), moved)[0].sum()
 
     def loss_by_state(below: Any, above: Any, state: Any) -> complex:
         return loss(states=(*below, state, *above))

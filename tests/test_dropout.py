@@ -61,7 +61,7 @@ def test_gradients_under_a_mask_are_the_complex_step(architecture: str, loss: st
 
     def value(vector: Any, x: Any = prepared.x) -> Any:
         z = prepared._replace(x=x, states=tuple(s.astype(complex) for s in prepared.states))
-        return passes.block_loss(model._network, resolve("numpy"), model.params.like(vector), z)[0]
+        return passes.block_loss(model._network, resolve("numpy"), model.params.like(vector), z)[0].sum()
 
     assert r.loss == pytest.approx(float(value(model.params.vector.astype(complex)).real), rel=1e-14)
     some = np.random.default_rng(0).choice(model.params.vector.size, 40, replace=False)

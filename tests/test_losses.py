@@ -23,7 +23,18 @@ def problem(loss: str, masked: bool = False, dtype: Any = np.float64) -> tuple[A
     mask, count = (MASK, int(MASK.sum())) if masked else (None, T * N)
     if masked:
         target[~MASK] = np.nan if loss == "mse" else -(10**9)
-    return scratchrnn.losses.LOSSES[loss], (y, target, count, mask)
+    return summed(scratchrnn.losses.LOSSES[loss]), (y, target, count, mask)
+
+
+def summed(function: Any) -> Any:
+    """A loss function that returns L, the sum of what its rows contribute."""
+
+    def total(*args: Any) -> Any:
+        losses, dy = function(*args)
+        assert losses.shape == dy.shape[1:2]
+        return losses.sum(), dy
+
+    return total
 
 
 @pytest.fixture(params=LOSSES)
@@ -80,8 +91,17 @@ def test_values_accumulate_in_float64() -> None:
     y = np.full((1000, 100, 1), 0.1, np.float32)
     y[0] = 1e4
     exact = (100 * 1e4**2 + 99_900 * float(np.float32(0.1)) ** 2) / 100_000
-    value, _ = scratchrnn.losses.mse(y, np.zeros_like(y), 100_000)
-    assert value == pytest.approx(exact, rel=1e-12)
+    losses, _ = scratchrnn.losses.mse(y, np.zeros_like(y), 100_000)
+    assert losses.sum() == pytest.approx(exact, rel=1e-12)
+
+
+def test_each_row_is_told_its_share(loss: str, masked: bool) -> None:
+    _, (y, target, count, mask) = problem(loss, masked)
+    shares, _ = scratchrnn.losses.LOSSES[loss](y, target, count, mask)
+    for n, share in enumerate(shares):
+        steps = [t for t in range(T) if mask is None or mask[t, n]]
+        expected = math.fsum(naive_entry(loss, y[t, n].tolist(), target[t, n].tolist()) for t in steps) / count
+        assert share == pytest.approx(expected, rel=1e-14)
 
 
 def test_blocks_of_rows_add_up(loss: str, masked: bool) -> None:
@@ -121,8 +141,8 @@ def test_nan_in_a_counted_output_gives_a_nan_loss(loss: str) -> None:
 def test_a_single_class_costs_nothing() -> None:
     y, target = np.random.default_rng(0).normal(size=(T, N, 1)), np.zeros((T, N), int)
     target[~MASK] = 99
-    loss, dy = scratchrnn.losses.softmax_cross_entropy(y, target, int(MASK.sum()), MASK)
-    assert loss == 0
+    losses, dy = scratchrnn.losses.softmax_cross_entropy(y, target, int(MASK.sum()), MASK)
+    assert losses.tolist() == [0] * N
     assert not dy.any()
 
 
@@ -143,7 +163,7 @@ def test_cross_entropy_is_exact_for_huge_logits(
 ) -> None:
     """Logits of ±1e4; a shift of all of them changes nothing."""
     y = np.array([[logits]], dtype) * dtype(1e4) + dtype(shift)
-    loss, dy = scratchrnn.losses.softmax_cross_entropy(y, np.array([[target]]), 1)
+    (loss,), dy = scratchrnn.losses.softmax_cross_entropy(y, np.array([[target]]), 1)
     assert loss == pytest.approx(value, rel=1e-15)
     np.testing.assert_allclose(dy[0, 0], np.array(gradient, dtype), rtol=np.finfo(dtype).eps, atol=0)
 
@@ -151,7 +171,7 @@ def test_cross_entropy_is_exact_for_huge_logits(
 def test_a_tiny_probability_keeps_its_digits() -> None:
     """log Σ exp of logits 0 and −50 is 1.9e-22: lost in the sum, but the loss of the second class is exact."""
     y = np.array([[[0.0, -50.0]]])
-    loss, dy = scratchrnn.losses.softmax_cross_entropy(y, np.array([[1]]), 1)
+    (loss,), dy = scratchrnn.losses.softmax_cross_entropy(y, np.array([[1]]), 1)
     assert loss == 50.0
     assert dy[0, 0].tolist() == pytest.approx([1.0, -1.0], rel=1e-15)
     _, dy = scratchrnn.losses.softmax_cross_entropy(y, np.array([[0]]), 1)

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import ARCHITECTURES, OF_TOKENS, as_states, make_batch, make_model
 
 import scratchrnn as sr
 from scratchrnn import passes
-from scratchrnn.backends import get_num_threads, numba_backend, threads
+from scratchrnn.backends import get_num_threads, numba_backend, numba_layers, numba_twins, threads
+from scratchrnn.backends.numba_twins import ROWS
 from scratchrnn.backends.threads import Pool, usable_cores
 
 
@@ -165,7 +167,7 @@ def test_the_default_size_is_what_this_process_may_use() -> None:
 
 
 def problem(dtype: str = "float32") -> tuple[Any, dict[str, Any]]:
-    """A network with 40 rows: five blocks, once every piece of work is worth one (`every_block_is_worth_it`)."""
+    """A network with 40 rows: several blocks, once every piece of work is worth one (`every_block_is_worth_it`)."""
     rng = np.random.default_rng(3)
     model = sr.VanillaRNN(3, 16, 2, backend="numba", dtype=dtype)
     return model, {"x": rng.normal(size=(40, 30, 3)), "target": rng.normal(size=(40, 30, 2)), "inputs": True}
@@ -181,11 +183,42 @@ def bits(result: Any) -> list[bytes]:
 def test_results_are_bit_identical_for_any_number_of_threads(dtype: str) -> None:
     model, batch = problem(dtype)
     results = []
-    assert len(numba_backend.NumbaBackend().cut(40, model.params.vector.size * 40 * 30)) == 5
+    assert len(numba_backend.NumbaBackend().cut(40, model.params.vector.size * 40 * 30)) == 40 // ROWS
     for n in (1, 2, 3):
         sr.set_num_threads(n)
         assert get_num_threads() == n
         results += [bits(model.loss_and_grads(**batch)) for _ in range(5)]
+    assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [16, 45])
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *OF_TOKENS])
+def test_results_are_bit_identical_however_many_blocks_run_as_one(
+    architecture: str, rows: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a long call is made in parts, and where a layer cannot keep the sums of its blocks apart."""
+    model = make_model(architecture, backend="numba", dtype=dtype, loss="cross_entropy" if rows == 45 else "mse")
+    batch = make_batch(model, rows=rows, time=9)
+    results = []
+    for threads_, together, patience, apart in (
+        (1, 8, 1 << 31, True),
+        (1, 64, 1 << 31, True),
+        (2, 64, 1 << 31, True),
+        (3, 16, 1, True),
+        (1, 64, 1, True),
+        (1, 64, 1 << 31, False),
+    ):
+        sr.set_num_threads(threads_)
+        monkeypatch.setattr(numba_backend, "TOGETHER", together)
+        monkeypatch.setattr(numba_twins, "PATIENCE", patience)
+        monkeypatch.setattr(model._backend, "fills", numba_layers.FILLS if apart else frozenset())
+        r = model.loss_and_grads(**batch, rng=np.random.default_rng(1), saturation=True)
+        found = [np.array(r.loss), r.grads.vector, *as_states(r.grads_h0), *as_states(r.h_last)]
+        for flow in r.flow.layers:
+            found += [flow.per_sample, flow.flushed, flow.saturation]
+        out = model.forward(batch["x"], batch["h0"])
+        results.append([array.tobytes() for array in (*found, out.y, out.h, np.array(model.loss(**batch)))])
     assert all(result == results[0] for result in results)
 
 

@@ -13,6 +13,8 @@ import scratchrnn as sr
 from scratchrnn import door, losses, optimizers
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
+from scratchrnn.backends.numba_twins import ROWS
+from scratchrnn.backends.threads import pool
 from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
@@ -498,8 +500,90 @@ def test_blocks_are_cut_by_shape() -> None:
         sizes = [block.stop - block.start for block in blocks]
         assert sum(sizes) == rows and blocks[0].start == 0
         assert all(before.stop == after.start for before, after in zip(blocks, blocks[1:], strict=False))
-        assert len(blocks) == max(1, min(8, rows // 8)) and max(sizes) - min(sizes) <= 1
+        assert len(blocks) == max(1, min(8, rows // ROWS)) and max(sizes) - min(sizes) <= ROWS
+        assert all(block.start % ROWS == 0 for block in blocks) and sizes[-1] - sizes[0] < ROWS
     assert [len(cut(64, work)) for work in (1, enough, 2 * enough - 1, 2 * enough, 3 * enough)] == [1, 1, 1, 2, 3]
+
+
+def together(rows: int, weights: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows run as one, each time."""
+    monkeypatch.setattr(pool, "size", threads)
+    backend = NumbaBackend()
+    blocks = backend.cut(rows, 8 * numba_backend.MIN_WORK)
+    runs = backend.together(blocks, weights)
+    assert [i for run in runs for i in run] == list(range(len(blocks)))
+    return [blocks[run[-1]].stop - blocks[run[0]].start for run in runs]
+
+
+@pytest.mark.skipif(ROWS != 8, reason=f"counts rows in tiles of 8, and this processor's tiles have {ROWS}")
+def test_a_thread_runs_its_blocks_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = numba_backend.CACHED, numba_backend.CACHED + 1
+    assert together(32, few, 1, monkeypatch) == [32]
+    assert together(32, few, 2, monkeypatch) == [16, 16]
+    assert together(32, few, 4, monkeypatch) == together(32, few, 9, monkeypatch) == [8] * 4
+    assert together(64, few, 1, monkeypatch) == together(64, few, 2, monkeypatch) == [32, 32]
+    assert together(64, many, 1, monkeypatch) == [64]
+    assert together(64, many, 2, monkeypatch) == [32, 32]
+    assert together(4096, many, 3, monkeypatch) == [512] * 8
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("sizes", ["odd", "a panel", "least", "several panels"])
+@pytest.mark.parametrize("of_tokens", [False, True])
+@pytest.mark.parametrize("text", [f for f in TWINS if f in numba_layers.FILLS], ids=lambda text: text.__module__)
+def test_a_block_of_rows_has_the_same_gradients_beside_others(
+    text: Callable[..., Any], of_tokens: bool, sizes: str, dtype: np.dtype
+) -> None:
+    """To the bit, with other blocks or alone: sums of more and of fewer rows than are packed at once."""
+    width = 2 * numba_twins.LANE_BYTES // dtype.itemsize
+    D, H = {"odd": (3, 40), "a panel": (width, width), "least": (1, 5), "several panels": (2 * width + 1, 3 * width)}[
+        sizes
+    ]
+    N, T = 3 * ROWS + 5, 2 * numba_twins.DEPTH // ROWS + 3
+    blocks = [slice(0, ROWS), slice(ROWS, 2 * ROWS), slice(2 * ROWS, N)]
+    new = Arrays(dtype)
+    cell = {"W_xh": new(H, D), "W_hh": new(H, H, scale=H**-0.5), "b_h": new(H)}
+    layer = text.__module__.rpartition(".")[2]
+    params: dict[str, Any] = {
+        "rnn": cell,
+        "stack": cell | {f"{symbol}_reverse": new(*array.shape) for symbol, array in cell.items()},
+        "linear": {"W_hy": new(H, D), "b_y": new(H)},
+        "layer_norm": {"gamma": new(H), "beta": new(H)},
+        "embedding": {"E": new(D, H)},
+    }[layer]
+    h, x, deviation = np.tanh(new(T + 1, N, H)), new(T, N, D), 1 + new(T, N, 1) ** 2
+    tokens = new.rng.integers(D, size=(T, N))
+    dy, dstate = new(T, N, 2 * H if layer == "stack" else H), new(2, N, H)
+
+    def run(rows: slice, out: numba_twins.Blocks) -> Any:
+        """∂L/∂x of these rows by themselves."""
+
+        def own(a: Any) -> Any:
+            return np.ascontiguousarray(a[:, rows])
+
+        trace = rnn.Trace(own(tokens if of_tokens else x), own(h), None)
+        given: dict[str, Any] = {
+            "rnn": (trace, dstate[0, rows]),
+            "stack": (stack.Trace((trace, trace), None, None), dstate[:, rows]),
+            "linear": (linear.Trace(own(x)), None),
+            "layer_norm": (layer_norm.Trace(own(h)[1:], own(deviation)), None),
+            "embedding": (embedding.Trace(own(tokens)), None),
+        }
+        options = {"bidirectional": True} if layer == "stack" else {}
+        return TWINS[text](params, own(dy), *given[layer], out=out, **options)[0]
+
+    def unwritten() -> dict[str, Any]:
+        return {symbol: np.full(array.shape, np.nan, dtype) for symbol, array in params.items()}
+
+    together = [(rows, unwritten()) for rows in blocks]
+    dx = run(slice(0, N), together)
+    for rows, of_block in together:
+        alone = unwritten()
+        dx_alone = run(rows, [(slice(0, rows.stop - rows.start), alone)])
+        assert all(np.isfinite(array).all() for array in alone.values())
+        assert_same(of_block, alone, alone, 0.0, f"rows {rows}")
+        if dx is not None:
+            assert np.array_equal(dx[:, rows], dx_alone)
 
 
 # What the kernels promise besides.
@@ -550,14 +634,15 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
     for text_loss, target in losses_at.items():
         with np.errstate(all="ignore"):
             expected, _ = text_loss(y, target, N * T)
-        loss, dy = TWINS[text_loss](y, target, N * T)
-        if np.isfinite(expected):
-            assert loss == pytest.approx(expected, rel=1e-5)
+        shares, dy = TWINS[text_loss](y, target, N * T)
+        assert np.isfinite(np.delete(shares, 3)).all()
+        if np.isfinite(expected[3]):
+            assert shares == pytest.approx(expected, rel=1e-5)
         else:
-            assert not np.isfinite(loss)
+            assert not np.isfinite(shares[3])
         assert np.isfinite(np.delete(dy, 3, axis=1)).all()
         if np.isnan(bad):
-            assert np.isnan(loss)
+            assert np.isnan(shares[3])
     dy = new(T, N, O)
     dy[2, 3, 1] = bad
     dh, _, grads, _ = TWINS[linear.backward](out, dy, linear.Trace(h), None)

@@ -14,7 +14,10 @@ from .room import room
 from .threads import pool
 
 MAX_BLOCKS = 8
-MIN_ROWS = 8  # a block of fewer rows leaves the kernels too little to share a weight among
+CACHED = 1 << 18  # weights up to this number stay in a second-level cache beside what a step reads
+# Rows that blocks run as one have at most: enough to share a weight among, and not so many that states of all steps
+# leave the cache before their gradients are summed; weights that come from further away are worth more rows.
+TOGETHER, TOGETHER_UNCACHED = 32, 64
 MIN_WORK = 1 << 22  # multiplications going forward: with the way back about half a millisecond, worth handing over
 
 
@@ -34,8 +37,9 @@ class NumbaBackend(Backend):
                 f"the numba backend needs the package numba, which does not import ({error}): pip install numba"
             ) from error
         from .numba_layers import FILLS, TWINS
+        from .numba_twins import ROWS
 
-        self._twins, self.fills = TWINS, FILLS
+        self._twins, self.fills, self._tile = TWINS, FILLS, ROWS
 
     def twin(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The jitted function with the same arguments and results, or the text itself where there is none."""
@@ -50,9 +54,23 @@ class NumbaBackend(Backend):
         return room().empty(shape, dtype)
 
     def cut(self, rows: int, work: int) -> list[slice]:
-        """At most 8 blocks of at least 8 rows, as even as can be: by shape alone, whatever the number of threads."""
-        n = max(1, min(MAX_BLOCKS, rows // MIN_ROWS, work // MIN_WORK))
-        return [slice(i * rows // n, (i + 1) * rows // n) for i in range(n)]
+        """At most 8 blocks of whole tiles of rows, the last with what is left over, as even as can be.
+
+        By shape alone, whatever the number of threads; and where a block begins never changes the tile that a row is
+        in, so that it makes no difference to the row whether its block runs by itself or together with others.
+        """
+        tiles = rows // self._tile
+        n = max(1, min(MAX_BLOCKS, tiles, work // MIN_WORK))
+        starts = [-(-i * tiles // n) * self._tile for i in range(n)]
+        return [slice(start, end) for start, end in zip(starts, [*starts[1:], rows], strict=True)]
+
+    def together(self, blocks: Sequence[slice], weights: int) -> list[range]:
+        """One run of neighbouring blocks for each thread, or more where they would have too many rows."""
+        most = TOGETHER if weights <= CACHED else TOGETHER_UNCACHED
+        threads = min(pool.size, len(blocks))
+        turns = -(-blocks[-1].stop // (most * threads))
+        n = min(len(blocks), turns * threads)
+        return [range(i * len(blocks) // n, (i + 1) * len(blocks) // n) for i in range(n)]
 
     def map(self, function: Callable[[Item], Result], blocks: Sequence[Item]) -> list[Result]:
         """[function(block) for block in blocks] on the threads of the pool, results in order."""

@@ -18,7 +18,7 @@ from ..gradients import saturation
 from ..layers import embedding, layer_norm, stack
 from . import numba_twins
 from .arrays import Array
-from .numba_twins import OPTIONS, Kernel, ready
+from .numba_twins import OPTIONS, Blocks, Kernel, new_gradients, ready
 from .room import room
 
 
@@ -41,23 +41,36 @@ def _norm(y: Array, x_hat: Array, deviation: Array, x: Array, gamma: Array, beta
 
 
 def _norm_back(
-    dx: Array, dgamma: Array, dbeta: Array, dy: Array, x_hat: Array, deviation: Array, gamma: Array, sums: Array
+    dx: Array,
+    dgamma: Array,
+    dbeta: Array,
+    dy: Array,
+    x_hat: Array,
+    deviation: Array,
+    gamma: Array,
+    sums: Array,
+    first: int,
+    end: int,
 ) -> None:
-    """∂L/∂γ, ∂L/∂β and, where dx has rows, ∂L/∂x; all (M, F). sums (2, F) float64 is scratch."""
-    M, F = dy.shape
+    """∂L/∂γ, ∂L/∂β and, where dx has steps, ∂L/∂x, of rows first … end − 1 of every step.
+
+    dx, dy and x_hat (T, N, F), deviation (T, N, 1); sums (2, F) float64 is scratch.
+    """
+    T, _, F = dy.shape
     sums[:] = 0
-    for i in range(M):
-        for j in range(F):
-            sums[0, j] += dy[i, j] * x_hat[i, j]
-            sums[1, j] += dy[i, j]
-        if len(dx):
-            mean, along = 0.0, 0.0  # of ∂L/∂x̂, and of its product with x̂
+    for t in range(T):
+        for i in range(first, end):
             for j in range(F):
-                mean += gamma[j] * dy[i, j]
-                along += gamma[j] * dy[i, j] * x_hat[i, j]
-            mean, along, scale = mean / F, along / F, 1.0 / deviation[i]
-            for j in range(F):
-                dx[i, j] = (gamma[j] * dy[i, j] - mean - x_hat[i, j] * along) * scale
+                sums[0, j] += dy[t, i, j] * x_hat[t, i, j]
+                sums[1, j] += dy[t, i, j]
+            if len(dx):
+                mean, along = 0.0, 0.0  # of ∂L/∂x̂, and of its product with x̂
+                for j in range(F):
+                    mean += gamma[j] * dy[t, i, j]
+                    along += gamma[j] * dy[t, i, j] * x_hat[t, i, j]
+                mean, along, scale = mean / F, along / F, 1.0 / deviation[t, i, 0]
+                for j in range(F):
+                    dx[t, i, j] = (gamma[j] * dy[t, i, j] - mean - x_hat[t, i, j] * along) * scale
     for j in range(F):
         dgamma[j] = sums[0, j]
         dbeta[j] = sums[1, j]
@@ -111,17 +124,17 @@ def layer_norm_backward(
     *,
     inputs: bool = True,
     eps: float = 1e-5,
-    out: Mapping[str, Array] | None = None,
+    out: Blocks | None = None,
 ) -> tuple[Array | None, None, Mapping[str, Array], None]:
-    """Twin of `layers.layer_norm.backward`. The gradients are written into the arrays of `out`, where it is given."""
+    """Twin of `layers.layer_norm.backward`, with `out` as in `Blocks`."""
     dy, gamma = ready(dy), ready(params["gamma"])
-    if out is None:
-        out = {"gamma": np.empty_like(gamma), "beta": np.empty_like(gamma)}
+    out = out or new_gradients(params, dy.shape[1], dy.dtype)
     dx = room().empty(dy.shape, dy.dtype) if inputs else None
-    given = rows_of(dy), rows_of(trace.x_hat), trace.deviation.reshape(-1), gamma
-    none = np.empty((0, len(gamma)), dy.dtype)
-    norm_back(none if dx is None else rows_of(dx), out["gamma"], out["beta"], *given, np.empty((2, len(gamma))))
-    return dx, None, out, None
+    given = dy, trace.x_hat, trace.deviation, gamma, np.empty((2, len(gamma)))
+    for rows, own in out:
+        to_fill = np.empty((0, 0, 0), dy.dtype) if dx is None else dx, own["gamma"], own["beta"]
+        norm_back(*to_fill, *given, rows.start, rows.stop)
+    return dx, None, out[0][1], None
 
 
 def embedding_backward(
@@ -131,13 +144,14 @@ def embedding_backward(
     dstate: None,
     *,
     inputs: bool = True,
-    out: Mapping[str, Array] | None = None,
+    out: Blocks | None = None,
 ) -> tuple[None, None, Mapping[str, Array], None]:
-    """Twin of `layers.embedding.backward`. The gradient is written into the array of `out`, where it is given."""
-    if out is None:
-        out = {"E": np.empty(params["E"].shape, dy.dtype)}
-    numba_twins.scatter(out["E"], ready(trace.x), ready(dy))
-    return None, None, out, None
+    """Twin of `layers.embedding.backward`, with `out` as in `Blocks`."""
+    dy, x = ready(dy), ready(trace.x)
+    out = out or new_gradients(params, dy.shape[1], dy.dtype)
+    for rows, own in out:
+        numba_twins.scatter(own["E"], x, dy, rows.start, rows.stop)
+    return None, None, out[0][1], None
 
 
 def saturated_fractions(h: Array, valid: Array | None, nonlinearity: str) -> Array:

@@ -91,7 +91,7 @@ def lane_bytes() -> int:
 LANE_BYTES = lane_bytes()
 # Rows of a tile: with two registers each, what the register file holds: 32 registers, or 16 on x86 before AVX-512.
 ROWS = 6 if LANE_BYTES < 64 and binding.get_process_triple().startswith("x86") else 8
-NARROW = 8  # columns, below which a sum of outer products is taken transposed
+NARROW = 8  # columns (or one panel), below which a sum of outer products is taken transposed
 FEW = 4  # fewer rows than this are taken one by one
 DEPTH = 256  # terms of a long sum in use at a time
 BLOCK = 64  # rows in use at a time
@@ -602,16 +602,19 @@ def wide_sum(wide: Lanes, a: ir.Value) -> ir.Value:
 
 
 def write_pack(module: ir.Module, size: int) -> ir.Function:
-    """Copy B (K, J), entry (k, j) at B + k · row + j · step, into panels. row or step is 1."""
-    function, b = new_function(module, "pack", size, 6)
+    """Copy B (K, J), entry (k, j) at B + k · row + j · step, into panels. row or step is 1.
+
+    The panels are `depth` rows deep, and `panels` is the address of the row of the first panel that takes row 0 of B.
+    """
+    function, b = new_function(module, "pack", size, 7)
     lanes = Lanes(b, size, LANE_BYTES // size)
-    panels, B, row, step, K, J = function.args
+    panels, B, row, step, K, J, depth = function.args
     panels, B = b.inttoptr(panels, POINTER), b.inttoptr(B, POINTER)
     V = lanes.count
 
     def place(j: ir.Value) -> ir.Value:
         inside = b.srem(j, number(2 * V))
-        return lanes.at(panels, b.mul(b.sub(j, inside), K), inside)
+        return lanes.at(panels, b.mul(b.sub(j, inside), depth), inside)
 
     with b.if_else(b.icmp_signed("==", step, number(1))) as (straight, transposed):
         with straight:
@@ -848,33 +851,56 @@ def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Any, bias: int, pan
     """
     product, pack = functions
     J, weights, row, step = W
-    call(pack, (panels, weights, row, step, K, J))
+    call(pack, (panels, weights, row, step, K, J, K))
     for i in range(0, M, BLOCK):
         source = (A + i * K * size, K, 1, K, panels)
         call(product, ((C + i * J * size, J, min(BLOCK, M - i), J), (bias, 0), source, UNUSED, PLAIN))
 
 
 @helper
-def _add_outer(
-    functions: Any, C: int, V: int, M: int, B: int, J: int, depth: int, fresh: bool, of_B: int, shape: Any
-) -> None:
-    """C += Aᵀ · B over `depth` rows (C = … if fresh), from A in panels V (depth, M) and B (depth, J) as it lies.
+def _pack_rows(pack: int, panels: int, B: int, J: int, rows: Any, k: int, depth: int, shape: Any) -> None:
+    """Pack rows k … k + depth − 1 of a block of rows through time: of B (T, N, J), rows first … first + count − 1.
 
-    With few columns in B, Cᵀ += Bᵀ · A instead, which leaves no lanes idle. shape: width of a panel, bytes of a number.
+    rows: N, first, count; shape: width of a panel, bytes of a number.
+    """
+    N, first, count = rows
+    width, size = shape
+    if count == N:
+        call(pack, (panels, B + k * J * size, J, 1, depth, J, depth))
+        return
+    done = 0
+    while done < depth:
+        t, n = (k + done) // count, (k + done) % count
+        some = min(count - n, depth - done)
+        source = B + (t * N + first + n) * J * size
+        call(pack, (panels + done * width * size, source, J, 1, some, J, depth))
+        done += some
+
+
+@helper
+def _add_outer(
+    functions: Any, C: int, V: int, M: int, B: int, J: int, rows: Any, k: int, depth: int, of_B: int, shape: Any
+) -> None:
+    """C += Aᵀ · B over rows k … k + depth − 1 of a block (C = … if k is 0), from A in panels V and B (T, N, J).
+
+    With few columns in B, Cᵀ += Bᵀ · A instead, which leaves no lanes idle. rows and shape as in `_pack_rows`.
     """
     product, pack = functions
     width, size = shape
-    if J < NARROW:
-        start = 0 if fresh else C
-        call(product, ((C, M, J, M), (start, M), (B, 1, J, depth, V), UNUSED, PLAIN))
+    N, first, count = rows
+    narrow = J < min(NARROW, width)
+    as_it_lies = count == N and (narrow or J == width)  # where a panel is as wide, B is its own
+    W, step = B + k * J * size, J
+    if not as_it_lies:
+        _pack_rows(pack, of_B, B, J, rows, k, depth, shape)
+        W, step = of_B, width
+    if narrow:
+        start = 0 if k == 0 else C
+        call(product, ((C, M, J, M), (start, M), (W, 1, step, depth, V), UNUSED, PLAIN))
         return
-    W = B
-    if J != width:  # else B is its own panel
-        call(pack, (of_B, B, J, 1, depth, J))
-        W = of_B
     for i in range(0, M, width):
         c = C + i * J * size
-        start = 0 if fresh else c
+        start = 0 if k == 0 else c
         source = (V + i * depth * size, 1, width, depth, W)
         call(product, ((c, J, min(width, M - i), J), (start, J), source, UNUSED, PLAIN))
 
@@ -884,77 +910,79 @@ def _gradients(
     db: Array,
     dW: Array,
     dW_xh: Array,
-    dx: Array,
-    W: Array,
     da: Array,
     h: Array,
     x: Array,
     work: Array,
     width: int,
+    first: int,
+    count: int,
     begin: int,
     end: int,
 ) -> None:
-    """db = Σ ∂L/∂a, dW = Σ ∂L/∂a · hᵀ, dW_xh = Σ ∂L/∂a · xᵀ over all rows of all steps, and dx = Wᵀ · ∂L/∂a for each.
+    """db = Σ ∂L/∂a, dW = Σ ∂L/∂a · hᵀ and dW_xh = Σ ∂L/∂a · xᵀ over rows first … first + count − 1 of all steps.
 
-    One call does rows begin … end − 1 of K, and adds to what calls for earlier ones left in db, dW, dW_xh and work.
+    With K = T·count such rows one call does begin … end − 1 of them, and adds to what calls for earlier ones left in
+    db, dW, dW_xh and work. The sum is the same, bit for bit, whatever other rows there are.
 
-    With K = T·N: da (T, N, M), db (M,), dW (M, J1), dW_xh (M, J2), dx (T, N, J), W (M, J); dW_xh and x, or dx, may be
-    empty. h and x have K rows or more. A block of rows of da is packed once and serves all three sums; db is a row of
-    ones times it.
+    da (T, N, M), db (M,), dW (M, J1), dW_xh (M, J2); h (…, N, J1) and x (…, N, J2) have T steps or more; dW_xh and x
+    may be empty. Some rows of da are packed once and serve all three sums; db is a row of ones times them.
     """
     product, pack = functions
-    K, M = da.shape[0] * da.shape[1], da.shape[2]
+    T, N, M = da.shape
     J1, J2, size = dW.shape[1], dW_xh.shape[1], work.itemsize
     columns = (M + width - 1) // width * width
     turned1, turned2, free = width, width + NARROW * columns, width + 2 * NARROW * columns
-    of_A, of_B, shape = at(work, free), at(work, free + DEPTH * columns), (width, size)
-    panels = free  # of W, once the sums are done
-    to1 = at(work, turned1) if J1 < NARROW else at(dW, 0)
-    to2 = at(work, turned2) if J2 < NARROW else at(dW_xh, 0)
+    of_A, of_B = at(work, free), at(work, free + DEPTH * columns)
+    rows, shape = (N, first, count), (width, size)
+    narrow = min(NARROW, width)
+    to1 = at(work, turned1) if J1 < narrow else at(dW, 0)
+    to2 = at(work, turned2) if J2 < narrow else at(dW_xh, 0)
     work[0] = 1
     for k in range(begin, end, DEPTH):
         depth = min(DEPTH, end - k)
         V = at(da, k * M)
-        if M != width:  # else A is its own panel
-            call(pack, (of_A, V, M, 1, depth, M))
+        if M != width or count != N:  # else A is its own panel
+            _pack_rows(pack, of_A, at(da, 0), M, rows, k, depth, shape)
             V = of_A
         start = at(db, 0) if k else 0
         call(product, ((at(db, 0), M, 1, M), (start, M), (at(work, 0), 0, 0, depth, V), UNUSED, PLAIN))
-        _add_outer(functions, to1, V, M, at(h, k * J1), J1, depth, k == 0, of_B, shape)
+        _add_outer(functions, to1, V, M, at(h, 0), J1, rows, k, depth, of_B, shape)
         if J2:
-            _add_outer(functions, to2, V, M, at(x, k * J2), J2, depth, k == 0, of_B, shape)
-    if end == K:
+            _add_outer(functions, to2, V, M, at(x, 0), J2, rows, k, depth, of_B, shape)
+    if end == T * count:
         for i in range(M):
-            if J1 < NARROW:
+            if J1 < narrow:
                 for j in range(J1):
                     dW[i, j] = work[turned1 + j * M + i]
-            if J2 < NARROW:
+            if J2 < narrow:
                 for j in range(J2):
                     dW_xh[i, j] = work[turned2 + j * M + i]
-    if dx.size:
-        J = W.shape[1]
-        of_W = (J, at(W, 0), J, np.int64(1))
-        _rows(
-            functions, at(dx, begin * J), at(da, begin * M), end - begin, M, of_W, np.int64(0), at(work, panels), size
-        )
 
 
-def _scatter(columns: Array, tokens: Array, rows: Array) -> None:
-    """Add each row to the column (stored as a row) of its token. columns (D, H), tokens (T, N), rows (T, N, H)."""
+def _scatter(columns: Array, tokens: Array, rows: Array, first: int, end: int) -> None:
+    """Add rows first … end − 1 of each step to the column (stored as a row) of their tokens.
+
+    columns (D, H), tokens (T, N), rows (T, N, H).
+    """
     columns[:] = 0
     for t in range(tokens.shape[0]):
-        for n in range(tokens.shape[1]):
+        for n in range(first, end):
             for j in range(columns.shape[1]):
                 columns[tokens[t, n], j] += rows[t, n, j]
 
 
 def _outputs(functions: Any, y: Array, h: Array, W: Array, b: Array, work: Array, begin: int, end: int) -> None:
-    """y = h · Wᵀ + b for rows begin … end − 1 of all steps. y (T, N, O), h (T, N, H)."""
-    O, H = W.shape
-    of_W = (O, at(W, 0), np.int64(1), H)
-    _rows(
-        functions, at(y, begin * O), at(h, begin * H), end - begin, H, of_W, at(b, 0), at(work, 0), np.int64(y.itemsize)
-    )
+    """y = h · Wᵀ + b for rows begin … end − 1 of all steps; without a b (an empty one), y = h · W.
+
+    y (T, N, O), h (T, N, H), W (O, H), or (H, O) without a b.
+    """
+    O, H = y.shape[2], h.shape[2]
+    of_W, bias = (O, at(W, 0), np.int64(1), H), at(b, 0)
+    if not b.size:
+        of_W, bias = (O, at(W, 0), O, np.int64(1)), np.int64(0)
+    size = np.int64(y.itemsize)
+    _rows(functions, at(y, begin * O), at(h, begin * H), end - begin, H, of_W, bias, at(work, 0), size)
 
 
 def _states(
@@ -983,9 +1011,9 @@ def _states(
     D = W_xh.shape[1]
     columns = (H + width - 1) // width * width
     recurrent, projection, start = at(work, 0), at(work, columns * H), columns * H
-    call(pack, (recurrent, at(W_hh, 0), 1, H, H, H))
+    call(pack, (recurrent, at(W_hh, 0), 1, H, H, H, H))
     if not tokens.size:
-        call(pack, (projection, at(W_xh, 0), 1, D, D, H))
+        call(pack, (projection, at(W_xh, 0), 1, D, D, H, D))
     ahead = N < FEW and not tokens.size
     if ahead:  # so few rows are best served with W_hh alone in the first-level cache
         source = (at(x, begin * N * D), D, 1, D, projection)
@@ -1075,7 +1103,7 @@ def _through_time(
     for n in range(N):
         for i in range(H):
             work[n * H + i] = dy[(end - 1) * moving, n, i] + dstate[n, i]
-    call(pack, (panels, at(W_hh, 0), H, 1, H, H))
+    call(pack, (panels, at(W_hh, 0), H, 1, H, H, H))
     for t in range(end - 1, first - 1, -1):
         begin, K = at(dy, t * moving * step), H
         if t == end - 1:  # what is handed back is given, not a product
@@ -1119,29 +1147,37 @@ def _through_time(
                 break
 
 
-def _mse(dy: Array, y: Array, target: Array, mask: Array, scale: float) -> float:
-    """Σ (y − ŷ)² over the counted rows; dy = scale · (y − ŷ), 0 in the others. All (K, N, O); mask (K, N), or empty."""
-    total = 0.0
+def _mse(dy: Array, losses: Array, y: Array, target: Array, mask: Array, outputs: int) -> None:
+    """Σ (y − ŷ)² / outputs of every row over its counted steps; dy = 2 (y − ŷ) / outputs, 0 at the others.
+
+    dy, y and target (K, N, O); losses (N,); mask (K, N), or empty.
+    """
     K, N, O = y.shape
+    losses[:] = 0
+    scale = y.dtype.type(2 / outputs)
     for k in range(K):
         for n in range(N):
             if mask.size and not mask[k, n]:
                 dy[k, n] = 0
                 continue
+            total = 0.0
             for o in range(O):
                 error = y[k, n, o] - target[k, n, o]
                 total += np.float64(error) * np.float64(error)
                 dy[k, n, o] = error * scale
-    return total
+            losses[n] += total
+    for n in range(N):
+        losses[n] /= outputs
 
 
-def _cross_entropy(dy: Array, y: Array, target: Array, mask: Array, count: int, e: Array) -> float:
-    """Σ (log Σ_o exp y_o − y_target) over the counted rows; dy = (softmax(y) − onehot) / count, 0 in the others.
+def _cross_entropy(dy: Array, losses: Array, y: Array, target: Array, mask: Array, count: int, e: Array) -> None:
+    """Σ (log Σ_o exp y_o − y_target) / count of every row over its counted steps; dy = (softmax(y) − onehot) / count, 0
+    at the others.
 
-    dy, y (K, N, O); target (K, N); mask (K, N), or empty; e (O,) float64 is scratch.
+    dy, y (K, N, O); losses (N,); target (K, N); mask (K, N), or empty; e (O,) float64 is scratch.
     """
-    total = 0.0
     K, N, O = y.shape
+    losses[:] = 0
     for k in range(K):
         for n in range(N):
             if mask.size and not mask[k, n]:
@@ -1155,12 +1191,13 @@ def _cross_entropy(dy: Array, y: Array, target: Array, mask: Array, count: int, 
             normaliser = 0.0
             for o in range(O):
                 normaliser += e[o]
-            total += np.log(normaliser) - (np.float64(y[k, n, c]) - np.float64(largest))
+            losses[n] += np.log(normaliser) - (np.float64(y[k, n, c]) - np.float64(largest))
             share = 1.0 / (normaliser * count)
             for o in range(O):
                 dy[k, n, o] = e[o] * share
             dy[k, n, c] = (e[c] / normaliser - 1.0) / count  # in float64: near 1 − 1 float32 has few digits
-    return total
+    for n in range(N):
+        losses[n] /= count
 
 
 def _norm(a: Array) -> float:
@@ -1251,8 +1288,8 @@ outputs = Kernel(_outputs, **STRICT)
 few_outputs = Kernel(_few_outputs, **STRICT)
 through_time = Kernel(_through_time, **STRICT)
 gradients = Kernel(_gradients, **STRICT)
-mse_sum = Kernel(_mse, **OPTIONS)
-cross_entropy_sum = Kernel(_cross_entropy, **STRICT)
+mse_of_rows = Kernel(_mse, **OPTIONS)
+cross_entropy_of_rows = Kernel(_cross_entropy, **STRICT)
 whole_norm = Kernel(_norm, **OPTIONS)
 norms_of_parts = Kernel(_part_norms, **OPTIONS)
 scale = Kernel(_scale, **OPTIONS)
@@ -1279,6 +1316,7 @@ class Dtype:
         self.width = 2 * LANE_BYTES // dtype.itemsize
         self.tiny = dtype.type(np.finfo(dtype).tiny)
         self.largest = np.finfo(dtype).max
+        self.none1 = np.empty(0, dtype)
         self.none2 = np.empty((0, 0), dtype)
         self.none3 = np.empty((0, 0, 0), dtype)
 
@@ -1312,10 +1350,13 @@ def for_outputs(kind: Dtype, O: int, H: int) -> tuple[int]:
 
 @cache
 def for_gradients(kind: Dtype, M: int, J: int, N: int) -> tuple[int]:
-    """Entries that `_back` needs for M outputs and at most J inputs; N rows through time, or N = 0."""
+    """Entries that `_through_time`, `_gradients` and `_outputs` need on the way back through a layer.
+
+    It has M outputs and at most J inputs; N rows through time, or N = 0.
+    """
     through_time = kind.columns(N * M) + kind.columns(M) * M if N else 0
-    kept = kind.width + 2 * NARROW * kind.columns(M)
-    return (max(through_time, kept + (kind.columns(M) + kind.columns(J)) * DEPTH, kept + kind.columns(J) * M),)
+    sums = kind.width + 2 * NARROW * kind.columns(M) + (kind.columns(M) + kind.columns(J)) * DEPTH
+    return (max(through_time, sums, kind.columns(J) * M),)
 
 
 def spans(count: int, work: int, step: int = 1) -> list[tuple[int, int]]:
@@ -1329,6 +1370,16 @@ def spans(count: int, work: int, step: int = 1) -> list[tuple[int, int]]:
 def ready(a: Array) -> Array:
     """The array as the kernels were compiled for: contiguous, aligned and writeable; a copy where it is not."""
     return a if a.flags.carray else np.array(a, order="C")
+
+
+# Blocks of rows, side by side, and the arrays to write the gradients of each into: what a backward twin takes as `out`.
+# A layer may run on several blocks at once, but sums over their rows are kept apart (`passes.runs`).
+Blocks = Sequence[tuple[slice, Mapping[str, Array]]]
+
+
+def new_gradients(params: Mapping[str, Array], N: int, dtype: np.dtype) -> Blocks:
+    """Arrays for the gradients of all N rows."""
+    return [(slice(0, N), {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()})]
 
 
 def rnn_forward(
@@ -1372,9 +1423,9 @@ def rnn_backward(
     *,
     inputs: bool = True,
     nonlinearity: str = "tanh",
-    out: Mapping[str, Array] | None = None,
+    out: Blocks | None = None,
 ) -> tuple[Array | None, Array, Mapping[str, Array], rnn.Flow]:
-    """Twin of `layers.rnn.backward`. The gradients are written into the arrays of `out`, where it is given."""
+    """Twin of `layers.rnn.backward`, with `out` as in `Blocks`."""
     x, h, valid = trace
     W_xh, W_hh = ready(params["W_xh"]), ready(params["W_hh"])
     T, N, H = dy.shape
@@ -1383,8 +1434,7 @@ def rnn_backward(
     kind = of_dtype(dtype)
     here = room()
     dense = x.ndim == 3
-    if out is None:
-        out = {symbol: np.empty(params[symbol].shape, dtype) for symbol in ("W_xh", "W_hh", "b_h")}
+    out = out or new_gradients(params, N, dtype)
     carried = np.empty((N, H), dtype)
     row_norms, flushed = np.empty((T, N)), np.empty(T, INTEGER)
     squares = here.empty((1 if dtype.itemsize == 4 else 2, N), DOUBLE)
@@ -1404,15 +1454,19 @@ def rnn_backward(
         for zero in (row_norms, flushed) if dx is None else (row_norms, flushed, dx):
             zero[steps:] = 0
         da = da[:steps]
-    dense_x, dW_xh = (x, out["W_xh"]) if dense else (kind.none3, kind.none2)
-    results = out["b_h"], out["W_hh"], dW_xh, kind.none3 if dx is None else dx
-    for span in spans(steps * N, H * (H + 2 * D), DEPTH):
-        gradients(kind.functions, *results, W_xh, da, h, dense_x, work, kind.width, *span)
-    if not dense:
-        columns = here.empty((D, H), dtype)
-        scatter(columns, x[:steps], da)
-        out["W_xh"][...] = columns.T
-    return dx, carried, out, rnn.Flow(row_norms, flushed)
+    for rows, own in out:
+        first, count = rows.start, rows.stop - rows.start
+        dense_x, dW_xh = (x, own["W_xh"]) if dense else (kind.none3, kind.none2)
+        for span in spans(steps * count, H * (H + D), DEPTH):
+            results = own["b_h"], own["W_hh"], dW_xh
+            gradients(kind.functions, *results, da, h, dense_x, work, kind.width, first, count, *span)
+        if not dense:
+            columns = here.empty((D, H), dtype)
+            scatter(columns, x[:steps], da, first, rows.stop)
+            own["W_xh"][...] = columns.T
+    if dx is not None:
+        products(dx, da, W_xh, kind.none1, work)
+    return dx, carried, out[0][1], rnn.Flow(row_norms, flushed)
 
 
 def linear_forward(
@@ -1430,10 +1484,16 @@ def linear_forward(
     if y.size < FEW * O:
         few_outputs(y, h, W_hy, b_y)
     else:
-        work = here.empty(for_outputs(kind, O, H), dtype)
-        for span in spans(h.shape[0] * h.shape[1], O * H):
-            outputs(kind.functions, y, h, W_hy, b_y, work, *span)
+        products(y, h, W_hy, b_y, here.empty(for_outputs(kind, O, H), dtype))
     return y, None, linear.Trace(h)
+
+
+def products(y: Array, h: Array, W: Array, b: Array, work: Array) -> None:
+    """`_outputs` for all rows of all steps of h."""
+    kind = of_dtype(y.dtype)
+    T, N, H = h.shape
+    for span in spans(T * N, y.shape[2] * H, BLOCK):
+        outputs(kind.functions, y, h, W, b, work, *span)
 
 
 def linear_backward(
@@ -1443,40 +1503,43 @@ def linear_backward(
     dstate: None,
     *,
     inputs: bool = True,
-    out: Mapping[str, Array] | None = None,
+    out: Blocks | None = None,
 ) -> tuple[Array | None, None, Mapping[str, Array], None]:
-    """Twin of `layers.linear.backward`. The gradients are written into the arrays of `out`, where it is given."""
+    """Twin of `layers.linear.backward`, with `out` as in `Blocks`."""
     W_hy, h, dy = ready(params["W_hy"]), trace.h, ready(dy)
     O, H = W_hy.shape
     dtype = W_hy.dtype
     kind = of_dtype(dtype)
     here = room()
-    if out is None:
-        out = {symbol: np.empty(params[symbol].shape, dtype) for symbol in ("W_hy", "b_y")}
-    dh = here.empty(h.shape, dtype) if inputs else None
+    T, N = dy.shape[:2]
+    out = out or new_gradients(params, N, dtype)
     work = here.empty(for_gradients(kind, O, H, 0), dtype)
-    results = out["b_y"], out["W_hy"], kind.none2, kind.none3 if dh is None else dh
-    for span in spans(dy.shape[0] * dy.shape[1], 2 * O * H, DEPTH):
-        gradients(kind.functions, *results, W_hy, dy, h, kind.none3, work, kind.width, *span)
-    return dh, None, out, None
+    for rows, own in out:
+        first, count = rows.start, rows.stop - rows.start
+        for span in spans(T * count, O * H, DEPTH):
+            results = own["b_y"], own["W_hy"], kind.none2
+            gradients(kind.functions, *results, dy, h, kind.none3, work, kind.width, first, count, *span)
+    dh = here.empty(h.shape, dtype) if inputs else None
+    if dh is not None:
+        products(dh, dy, W_hy, kind.none1, work)
+    return dh, None, out[0][1], None
 
 
-def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Any, Array]:
+def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Array, Array]:
     """Twin of `losses.mse`."""
-    outputs = count * y.shape[2]
-    dy = room().empty(y.shape, y.dtype)
-    counted = ALL_VALID if mask is None else ready(mask)
-    total = mse_sum(dy, ready(y), ready(target), counted, y.dtype.type(2 / outputs))
-    return np.float64(total / outputs), dy
+    here = room()
+    dy, of_rows = here.empty(y.shape, y.dtype), np.empty(y.shape[1])
+    mse_of_rows(dy, of_rows, ready(y), ready(target), ALL_VALID if mask is None else ready(mask), count * y.shape[2])
+    return of_rows, dy
 
 
-def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Any, Array]:
+def softmax_cross_entropy(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Array, Array]:
     """Twin of `losses.softmax_cross_entropy`."""
     here = room()
-    dy = here.empty(y.shape, y.dtype)
+    dy, of_rows = here.empty(y.shape, y.dtype), np.empty(y.shape[1])
     counted = ALL_VALID if mask is None else ready(mask)
-    total = cross_entropy_sum(dy, ready(y), ready(target), counted, count, here.empty(y.shape[2:], DOUBLE))
-    return np.float64(total / count), dy
+    cross_entropy_of_rows(dy, of_rows, ready(y), ready(target), counted, count, here.empty(y.shape[2:], DOUBLE))
+    return of_rows, dy
 
 
 def vector_norm(vector: Array) -> Any:
@@ -1571,4 +1634,4 @@ TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
 
 FILLS: frozenset[Callable[..., Any]] = frozenset(
     {rnn.backward, linear.backward}
-)  # whose twins take `out`, the arrays to write gradients into
+)  # whose twins take `out`, as `Blocks` says

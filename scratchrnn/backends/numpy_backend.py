@@ -26,7 +26,7 @@ class Backend:
     """
 
     name: ClassVar[str] = "numpy"
-    fills: frozenset[Callable[..., Any]] = frozenset()  # backward functions whose twin writes into out=
+    fills: frozenset[Callable[..., Any]] = frozenset()  # backward functions whose twin writes into out=, block by block
 
     @property
     def xp(self) -> ModuleType:
@@ -56,23 +56,32 @@ class Backend:
         dy: Array,
         trace: Any,
         dstate: Any,
-        grads: Mapping[str, Array],
+        out: Sequence[tuple[slice, Mapping[str, Array]]],
         *,
         inputs: bool,
         **options: Any,
     ) -> tuple[Any, Any, Any]:
-        """A layer's backward function, or its twin: fills the arrays of `grads`; returns dx, dstate0 and the flow."""
-        out = {"out": grads} if function in self.fills else {}
-        dx, dstate0, own, flow = self.twin(function)(params, dy, trace, dstate, inputs=inputs, **options, **out)
-        if own is not grads:
+        """A layer's backward function, or its twin; returns dx, dstate0 and the flow.
+
+        out : blocks of rows, and the arrays that take the gradients of each; of a function that has parameters and is
+            none of `fills`, a single block.
+        """
+        if function in self.fills:
+            options["out"] = out
+        dx, dstate0, own, flow = self.twin(function)(params, dy, trace, dstate, inputs=inputs, **options)
+        if own and function not in self.fills:
+            ((_, grads),) = out
             for symbol, array in own.items():
-                if array is not grads[symbol]:
-                    grads[symbol][...] = array
+                grads[symbol][...] = array
         return dx, dstate0, flow
 
     def cut(self, rows: int, work: int) -> list[slice]:
         """Row blocks of an update, by shape alone. work: multiplications of its forward pass."""
         return [slice(0, rows)]
+
+    def together(self, blocks: Sequence[slice], weights: int) -> list[range]:
+        """Which neighbouring blocks a thread may run as one, by their numbers; weights: their number in the model."""
+        return [range(i, i + 1) for i in range(len(blocks))]
 
     def map(self, function: Callable[[Item], Result], blocks: Sequence[Item]) -> list[Result]:
         """[function(block) for block in blocks], results in order."""

@@ -182,7 +182,8 @@ class Walk(NamedTuple):
     ) -> tuple[Array, Any]:
         forward = Forward(None, None, (), traces)
         options: dict[str, Any] = {"batch_rows": 1, "dstates": dstates, "inputs": inputs}
-        dx, _, flow = passes.backward(network, self.backend, self.params, forward, dy, self.scratch, **options)
+        unread = [(slice(0, dy.shape[1]), self.scratch)]
+        dx, _, flow = passes.backward(network, self.backend, self.params, forward, dy, unread, **options)
         return dx, flow
 
 

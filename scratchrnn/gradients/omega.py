@@ -106,7 +106,7 @@ class Omega:
             else layer
             for layer in model._network.layers
         ]
-        unused = params.like(backend.xp.empty_like(params.vector))
+        unused = [(slice(0, batch.batch_rows), params.like(backend.xp.empty_like(params.vector)))]
         passes.block_grads(model._network._replace(layers=tuple(layers)), backend, params, batch, unused)
         found = {name: results[name] for name in params if name in results}
         return OmegaValue(

@@ -130,8 +130,8 @@ class Checker:
         """Directional derivative by the complex step, and its noise, which is conditioning."""
         params, x, states = self.point.plus(name, 1j * CS_STEP * v)
         batch = self.batch._replace(states=states, x=self.batch.x if x is None else x)
-        loss, _, _ = passes.block_loss(self.network, Backend(), params, batch)
-        return float(loss.imag) / CS_STEP, self._conditioning(name, v)
+        losses, _, _ = passes.block_loss(self.network, Backend(), params, batch)
+        return float(losses.sum().imag) / CS_STEP, self._conditioning(name, v)
 
     def adjoint(self, name: str, v: Array) -> tuple[float, float]:
         """⟨∂L/∂y, J·v⟩ along the stored trajectory, and how far a last-bit change of that trajectory moves it."""
@@ -163,8 +163,8 @@ class Checker:
         return self._trajectory(Backend(), point.params, batch)
 
     def _trajectory(self, backend: Backend, params: Parameters, batch: Batch) -> Trajectory:
-        loss, dy, forward = passes.block_loss(self.network, backend, params, batch)
-        return Trajectory(float(loss), _double(dy), [_map_trace(trace, _double) for trace in forward.traces])
+        losses, dy, forward = passes.block_loss(self.network, backend, params, batch)
+        return Trajectory(float(losses.sum()), _double(dy), [_map_trace(trace, _double) for trace in forward.traces])
 
     def _public_loss(self, name: str, change: Array) -> float:
         """`model.loss` of the float64 NumPy copy with one tensor moved."""

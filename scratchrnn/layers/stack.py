@@ -15,7 +15,7 @@ Parameters of a cell are its own symbols followed by nothing, "_reverse", "_l1",
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -99,11 +99,12 @@ def backward(
     bidirectional: bool = False,
     nonlinearity: str = "tanh",
     recurrence: Recurrence = rnn.backward,
-    out: Mapping[str, Array] | None = None,
+    out: Sequence[tuple[slice, Mapping[str, Array]]] | None = None,
 ) -> tuple[Array | None, Array, dict[str, Array], Flow]:
     """From the top level down: ∂L/∂y of a level is split into its sides, and their ∂L/∂x are added up.
 
-    dy (T, N, R·H) and dstate (L·R, N, H) as for a single recurrence; `out` is for a recurrence that fills it. Returns
+    dy (T, N, R·H) and dstate (L·R, N, H) as for a single recurrence; `out`, blocks of rows and the arrays that take
+    their gradients, is for a recurrence that fills it, and those returned are then of the first block. Returns
     dx (None for integer x or inputs=False), ∂L/∂h0 (L·R, N, H), the gradients by name, and the flow of every cell.
     """
     cells, noise, lengths = trace
@@ -116,7 +117,7 @@ def backward(
         for reverse in range(R):
             i = R * level + reverse
             side = dy[:, :, reverse * H : (reverse + 1) * H]
-            to_fill = {} if out is None else {"out": own(out, i, bidirectional)}
+            to_fill = {} if out is None else {"out": [(rows, own(part, i, bidirectional)) for rows, part in out]}
             dx_side, *results[i] = recurrence(
                 own(params, i, bidirectional),
                 turn(side, lengths) if reverse else side,
