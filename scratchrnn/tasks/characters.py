@@ -107,7 +107,8 @@ def metric(model: SequenceModel, ids: np.ndarray) -> float:
         following = ids[start + 1 : start + 1 + steps].astype(np.int64)
         out = model.forward(ids[None, start : start + len(following)], state)
         state = out.h_last
-        loss += float(softmax_cross_entropy(to_numpy(out.y), following[None], count)[0])
+        losses, _ = softmax_cross_entropy(to_numpy(out.y), following[None], count)
+        loss += float(losses.sum())
     return loss
 
 
