@@ -187,7 +187,7 @@ class SequenceModel:
             raise TypeError("integer tokens have no gradient; call with inputs=False, or pass one-hot x as floats")
         result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng, saturation)
         return LossAndGrads(
-            _scalar(result.losses.sum()),
+            passes.total(result.losses),
             result.grads,
             self._unpack_states(result.grads_h0),
             None if result.grads_x is None else result.grads_x.swapaxes(0, 1),
@@ -261,7 +261,7 @@ class SequenceModel:
         """The loss alone, and the state after the last step."""
         batch = self._check_batch(x, target, h0, steps, lengths)
         loss, h_last = passes.loss(self._network, self._backend, self.params, batch)
-        return _scalar(loss), self._unpack_states(h_last)
+        return loss, self._unpack_states(h_last)
 
     def _check_layers(self) -> None:
         strangers = [layer for layer in self.layers if not hasattr(layer, "backward") or isinstance(layer, type)]
@@ -290,12 +290,12 @@ class SequenceModel:
             x, lengths, self.input_size, first.takes_tokens, dtype, backend, first.takes_vectors
         )
         T, N = x.shape[:2]
-        states = tuple(
-            door.state(state, layer.state_shape(N), dtype, backend)
-            for state, layer in zip(self._pack_states(h0), self._recurrent, strict=True)
-        )
+        given = self._pack_states(h0)
+        states = [
+            door.state(h, layer.state_shape(N), dtype, backend) for h, layer in zip(given, self._recurrent, strict=True)
+        ]
         counted = counted_steps(steps, T, N, lengths)
-        return x, states, None if lengths is None else backend.asarray(lengths), counted
+        return x, tuple(states), None if lengths is None else backend.asarray(lengths), counted
 
     def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
         x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
@@ -354,8 +354,3 @@ def _float_dtype(dtype: Any) -> np.dtype:
     if dtype not in (np.float32, np.float64):
         raise ValueError(f'dtype must be "float64" or "float32", got {dtype}')
     return dtype
-
-
-def _scalar(loss: Any) -> Any:
-    """A NumPy scalar as a Python number; a 0-d device array as it is."""
-    return loss.item() if isinstance(loss, np.generic) else loss

@@ -208,9 +208,10 @@ def backward(
             **layer.options,
         )
         if layer.recurrent:
-            dstates0.append(dstate.copy())
+            dstates0.append(dstate)
             for cell in reversed(getattr(flow, "cells", (flow,))):
-                flows.append(LayerFlow(batch_rows * cell.row_norms.T, cell.flushed))
+                norms = cell.row_norms.T
+                flows.append(LayerFlow(norms if batch_rows == 1 else batch_rows * norms, cell.flushed))
     return dy if inputs else None, tuple(dstates0[::-1]), Flow(tuple(flows[::-1]), network.directions)
 
 
@@ -231,9 +232,17 @@ def block_grads(
         if saturation:
             cells = saturations.of_cells(network.layers, backend, forward.traces, batch.lengths)
             flow = flow.saturated_as(cells)
-        h_last = tuple(state.copy() for state in forward.h_last)
+        h_last = tuple([state.copy() for state in forward.h_last])
         dx = dx.copy() if dx is not None else None
     return Backward(losses, grads[0][1], dstates0, dx, h_last, flow)
+
+
+def total(losses: Array) -> Any:
+    """The loss of which each row has its share: a float, or a 0-d array on a device.
+
+    Of host arrays by a plain sum, since a ufunc takes longer to get going than many rows take to be added up.
+    """
+    return sum(losses.tolist()) if namespace(losses) is np else losses.sum()
 
 
 def rows_of_blocks(backend: Backend, N: int, work: int, lengths: Array | None) -> tuple[list[Any], Array | None]:
@@ -328,7 +337,7 @@ def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -
 
     results = backend.map(block, [run.rows for run in runs(network, backend, params, blocks)])
     h_last = tuple(_side_by_side(parts, -2, back) for parts in zip(*(last for _, last in results), strict=True))
-    return _side_by_side([losses for losses, _ in results], 0, back).sum(), h_last
+    return total(_side_by_side([losses for losses, _ in results], 0, back)), h_last
 
 
 def loss_and_grads(

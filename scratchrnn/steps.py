@@ -25,7 +25,8 @@ class Counted(NamedTuple):
 
     def take(self, h: Array) -> Array:
         """(T, N, …) → (K, N, …)."""
-        return h[self.index].reshape(-1, *h.shape[1:])
+        taken = h[self.index]
+        return taken if taken.ndim == h.ndim else taken[None]  # one step of each row
 
     def put(self, taken: Array, T: int, backend: Backend, last: Array | None = None) -> Array:
         """(K, N, …) → (T, N, …), zero at the steps that were not taken: the transpose of `take`.

@@ -60,7 +60,9 @@ class NumbaBackend(Backend):
         in, so that it makes no difference to the row whether its block runs by itself or together with others.
         """
         tiles = rows // self._tile
-        n = max(1, min(MAX_BLOCKS, tiles, work // MIN_WORK))
+        n = min(MAX_BLOCKS, tiles, work // MIN_WORK)
+        if n <= 1:
+            return [slice(0, rows)]
         starts = [-(-i * tiles // n) * self._tile for i in range(n)]
         return [slice(start, end) for start, end in zip(starts, [*starts[1:], rows], strict=True)]
 

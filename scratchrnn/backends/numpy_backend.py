@@ -35,6 +35,8 @@ class Backend:
 
     def asarray(self, array: Any, dtype: Any = None) -> Array:
         """The array where this backend computes; copied only where needed, as it lies in memory."""
+        if type(array) is np.ndarray and (dtype is None or array.dtype == dtype):
+            return array
         return np.asarray(to_numpy(array), dtype=dtype)
 
     def room(self) -> AbstractContextManager[Any]:
