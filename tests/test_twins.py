@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -717,6 +719,29 @@ def test_the_last_step_alone_is_a_mask_of_it(backend: str, num_layers: int, bidi
             (actual.flow.per_sample, expected.flow.per_sample),
         ):
             assert a.any() and np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_rests_while_kernels_compile(enabled: bool) -> None:
+    """Also while a kernel waits for what it calls; as it was afterwards; untouched by what others compile."""
+
+    def compilation(function: Callable[..., Any]) -> Any:
+        return SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=function), "args": ()})
+
+    ours, theirs, listener = compilation(numba_twins._norm), compilation(np.sum), numba_twins.Compilation()
+    was = gc.isenabled()
+    seen = []
+    try:
+        gc.enable() if enabled else gc.disable()
+        for step in (listener.on_start, listener.on_end):
+            step(theirs)
+            seen.append(gc.isenabled())
+        for step in (listener.on_start, listener.on_start, listener.on_end, listener.on_end):
+            step(ours)
+            seen.append(gc.isenabled())
+    finally:
+        gc.enable() if was else gc.disable()
+    assert seen == [enabled, enabled, False, False, False, enabled]
 
 
 def test_layout_and_flags_compile_nothing_new(rng: np.random.Generator) -> None:

@@ -48,6 +48,7 @@ assumes there is no NaN or inf: both must come through.
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 import warnings
@@ -801,15 +802,25 @@ def _warn_uncached(error: Exception) -> None:
         )
 
 
-class Announcement(event.Listener):
-    """Says on stderr that kernels are being compiled: one line per dtype, and none when the cache had them."""
+class Compilation(event.Listener):
+    """Says on stderr that kernels are being compiled: one line per dtype, and none when the cache had them.
+
+    Meanwhile the garbage collector rests: a compiler makes objects by the million, and looking through them again and
+    again was measured to take a tenth of its time.
+    """
 
     def __init__(self) -> None:
         self._announced: set[str] = set()
+        self._running = 0  # compilations, of a kernel and of what it calls
+        self._resting = False
 
     def on_start(self, started: Any) -> None:
-        if not started.data["dispatcher"].py_func.__module__.startswith(__package__):
-            return  # someone else's function
+        if not _is_ours(started):
+            return
+        self._running += 1
+        if gc.isenabled():
+            gc.disable()
+            self._resting = True
         floats = {str(t.dtype) for t in started.data["args"] if str(getattr(t, "dtype", "")).startswith("float")}
         dtype = min(floats, default="")  # sums are float64 beside float32 arrays
         if dtype and dtype not in self._announced:
@@ -820,10 +831,20 @@ class Announcement(event.Listener):
             print(message, file=sys.stderr, flush=True)
 
     def on_end(self, ended: Any) -> None:
-        pass
+        if not _is_ours(ended):
+            return
+        self._running -= 1
+        if not self._running and self._resting:
+            self._resting = False
+            gc.enable()
 
 
-event.register("numba:compile", Announcement())
+def _is_ours(compiled: Any) -> bool:
+    """Whether it is a function of this package, and not someone else's, that a compilation is about."""
+    return compiled.data["dispatcher"].py_func.__module__.startswith(__package__)
+
+
+event.register("numba:compile", Compilation())
 
 # For functions that kernels call: compiled into them, and cached with them.
 helper = njit(**STRICT, no_cpython_wrapper=True)
@@ -1120,7 +1141,9 @@ def _through_time(
                     work[n * H + i] = dh if valid[t + 1, n] else dh + carried[n, i]
         source = (at(da, (t + 1) * step), H, 1, K, panels)
         sums = (at(squares, 0), at(squares, (squares.shape[0] - 1) * N))
-        squares[:] = 0
+        for s in range(squares.shape[0]):
+            for n in range(N):
+                squares[s, n] = 0
         flushed[t] = 0
         slope = (t % 2, derivative, at(h, (t + 1) * step), H, sums, at(flushed, t))
         call(product, ((at(da, t * step), H, N, H), (begin, H), source, UNUSED, slope))
@@ -1153,12 +1176,14 @@ def _mse(dy: Array, losses: Array, y: Array, target: Array, mask: Array, outputs
     dy, y and target (K, N, O); losses (N,); mask (K, N), or empty.
     """
     K, N, O = y.shape
-    losses[:] = 0
+    for n in range(N):
+        losses[n] = 0
     scale = y.dtype.type(2 / outputs)
     for k in range(K):
         for n in range(N):
             if mask.size and not mask[k, n]:
-                dy[k, n] = 0
+                for o in range(O):
+                    dy[k, n, o] = 0
                 continue
             total = 0.0
             for o in range(O):
@@ -1177,11 +1202,13 @@ def _cross_entropy(dy: Array, losses: Array, y: Array, target: Array, mask: Arra
     dy, y (K, N, O); losses (N,); target (K, N); mask (K, N), or empty; e (O,) float64 is scratch.
     """
     K, N, O = y.shape
-    losses[:] = 0
+    for n in range(N):
+        losses[n] = 0
     for k in range(K):
         for n in range(N):
             if mask.size and not mask[k, n]:
-                dy[k, n] = 0
+                for o in range(O):
+                    dy[k, n, o] = 0
                 continue
             c, largest = target[k, n], y[k, n, 0]
             for o in range(O):
