@@ -5,8 +5,8 @@
 With no padding that is the chapter's L = (1/T) · Σ_t L_t, averaged over the batch. Each function returns the shares L_n
 of the rows, (N,), of which L is the sum. Shapes: y (K, N, O) for K steps, time-major; `mask` (K, N) says which entries
 count (None: all); `count` is their number in the *whole* batch, of which y may be a block of rows, so that blocks add
-up. Values are accumulated in float64 whatever the dtype of y. An entry that
-does not count is never read: NaN in its target changes nothing. The value runs on complex numbers too.
+up. Values are accumulated in float64 whatever the dtype of y. An entry that does not count is never read: NaN in its
+target changes nothing. The value runs on complex numbers too.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from .parameters import Parameters, Symbols
 from .steps import Counted
 
 States = tuple[Array, ...]  # one state per recurrent layer, bottom to top
-Blocks = Sequence[tuple[slice, Parameters]]  # blocks of rows side by side, and what belongs to each
+Parts = Sequence[tuple[slice, Parameters]]  # blocks of rows side by side, and what takes the gradients of each
 Noise = tuple["Array | None", ...]  # what each layer drew at random, rows on the last axis but one; None for nothing
 
 ALONE = 1 << 19  # numbers that one thread adds up sooner than another is woken
@@ -100,7 +100,7 @@ class Backward(NamedTuple):
     """Loss and gradients of some rows. Over blocks of rows gradients add up; all else stands side by side."""
 
     losses: Array  # (N,): the share of each row; their sum is the loss
-    grads: Parameters
+    grads: Parameters  # of all rows, or of their first block
     grads_h0: States
     grads_x: Array | None  # (T, N, D)
     h_last: States
@@ -166,7 +166,7 @@ def backward(
     params: Parameters,
     forward: Forward,
     dy: Array,
-    grads: Blocks,
+    grads: Parts,
     *,
     batch_rows: int,
     counted: Counted | None = None,
@@ -178,7 +178,7 @@ def backward(
     Parameters
     ----------
     dy : ∂L/∂y (K, N, O), of the outputs that `forward` computed; `counted` says which steps they are (None: all).
-    grads : blocks of rows, and what takes the gradients of the parameters from each.
+    grads : blocks of rows, and what takes the gradients of the parameters of each.
     batch_rows : what flow.per_sample multiplies ‖∂L/∂h_t[n]‖ by.
     dstates : ∂L/∂(last states), like forward.h_last; None is zeros.
     inputs : also compute ∂L/∂x.
@@ -208,7 +208,7 @@ def backward(
             **layer.options,
         )
         if layer.recurrent:
-            dstates0.append(dstate)
+            dstates0.append(dstate if layer.backward in backend.fills else dstate.copy())  # twins make it anew
             for cell in reversed(getattr(flow, "cells", (flow,))):
                 norms = cell.row_norms.T
                 flows.append(LayerFlow(norms if batch_rows == 1 else batch_rows * norms, cell.flushed))
@@ -220,11 +220,14 @@ def block_grads(
     backend: Backend,
     params: Parameters,
     batch: Batch,
-    grads: Blocks,
+    grads: Parts,
     inputs: bool = False,
     saturation: bool = False,
 ) -> Backward:
-    """Loss and gradients of one block of rows, or of several neighbours at once; `grads` as `backward` takes it."""
+    """Loss and gradients of one block of rows, or of several neighbours at once; `grads` as `backward` takes it.
+
+    Of several, what is returned has the gradients of the first.
+    """
     with backend.room():  # of what is made in here only copies may leave
         losses, dy, forward = block_loss(network, backend, params, batch)
         given: dict[str, Any] = {"batch_rows": batch.batch_rows, "counted": batch.counted, "inputs": inputs}
@@ -232,7 +235,7 @@ def block_grads(
         if saturation:
             cells = saturations.of_cells(network.layers, backend, forward.traces, batch.lengths)
             flow = flow.saturated_as(cells)
-        h_last = tuple([state.copy() for state in forward.h_last])
+        h_last = tuple(state.copy() for state in forward.h_last)
         dx = dx.copy() if dx is not None else None
     return Backward(losses, grads[0][1], dstates0, dx, h_last, flow)
 
@@ -264,13 +267,13 @@ class Run(NamedTuple):
     blocks: list[tuple[int, slice]]  # the number of each block, and which rows of the run are its own
 
 
-def runs(network: Network, backend: Backend, params: Parameters, blocks: Sequence[Any]) -> list[Run]:
-    """Which blocks run as one.
+def runs(network: Network, backend: Backend, params: Parameters, blocks: Sequence[Any], T: int) -> list[Run]:
+    """Which blocks run as one, through T steps.
 
     The more rows share a step, the less it costs to fetch its weights, and a run is prepared once. Rows are
     independent, and sums over the rows of a block are kept apart, so results are the same as block by block, bit for
     bit. A block stays alone where its rows were sorted by length, since it is over when they are; and so do all, where
-    a layer cannot keep sums apart.
+    a layer has parameters but no twin that keeps sums apart.
     """
     apart = all(
         part.backward in backend.fills or not own for part, own in zip(network.layers, network.symbols, strict=True)
@@ -280,8 +283,10 @@ def runs(network: Network, backend: Backend, params: Parameters, blocks: Sequenc
             Run(rows, [(i, slice(0, rows.stop - rows.start if isinstance(rows, slice) else len(rows)))])
             for i, rows in enumerate(blocks)
         ]
+    outputs = sum(shape[0] for shape in params.shapes.values() if len(shape) == 1)  # every unit has a bias
+    row = 3 * T * outputs * params.vector.itemsize  # its states, ∂L/∂h and ∂L/∂a
     found = []
-    for numbers in backend.together(blocks, params.vector.size):
+    for numbers in backend.together(blocks, params.vector.nbytes, row):
         start = blocks[numbers[0]].start
         own = [(i, slice(blocks[i].start - start, blocks[i].stop - start)) for i in numbers]
         found.append(Run(slice(start, blocks[numbers[-1]].stop), own))
@@ -307,15 +312,15 @@ def forward(
         part = namespace(x).ascontiguousarray(x[:, rows])
         part_states = tuple(state[..., rows, :] for state in states)
         part_lengths = None if lengths is None else lengths[rows]
-        if len(parts) == 1:
+        if len(found) == 1:
             return run(network, backend, params, part, part_states, part_lengths, counted)
         with backend.room():
             result = run(network, backend, params, part, part_states, part_lengths, counted.rows(rows))
             h_last = tuple(state.copy() for state in result.h_last)
             return Forward(result.y.copy(), result.h.copy() if hidden else None, h_last, [])
 
-    parts = [run.rows for run in runs(network, backend, params, blocks)]
-    results = backend.map(block, parts)
+    found = runs(network, backend, params, blocks, T)
+    results = backend.map(block, [r.rows for r in found])
     if len(results) == 1:
         return results[0]
     return Forward(
@@ -335,7 +340,7 @@ def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -
             losses, _, forward = block_loss(network, backend, params, batch.block(rows))
             return losses, tuple(state.copy() for state in forward.h_last)
 
-    results = backend.map(block, [run.rows for run in runs(network, backend, params, blocks)])
+    results = backend.map(block, [r.rows for r in runs(network, backend, params, blocks, len(batch.x))])
     h_last = tuple(_side_by_side(parts, -2, back) for parts in zip(*(last for _, last in results), strict=True))
     return total(_side_by_side([losses for losses, _ in results], 0, back)), h_last
 
@@ -364,7 +369,7 @@ def loss_and_grads(
             parts = [(rows, params.like(others[i - 1]) if i else grads) for i, rows in run.blocks]
             return block_grads(network, backend, params, batch.block(run.rows), parts, inputs, saturation)
 
-        results = backend.map(of_run, runs(network, backend, params, blocks))
+        results = backend.map(of_run, runs(network, backend, params, blocks, len(batch.x)))
         add_up(backend, grads.vector, others)
 
     def layer_flow(i: int) -> LayerFlow:

@@ -276,7 +276,10 @@ def check_twins(case: Case) -> None:
 
 
 def check_network(case: Case, loss: str, steps: str) -> None:
-    """`loss_and_grads` on Numba, its rows cut into as many blocks as there can be, agrees with the text in float64."""
+    """`loss_and_grads` on Numba, its rows cut into as many blocks as there can be, agrees with the text in float64.
+
+    And to the bit with itself, whether blocks run as one or by themselves.
+    """
     new = Numbers(case)
     batch = make_batch(new, case, loss, steps)
     params = new.recurrent() | new.output()
@@ -287,8 +290,14 @@ def check_network(case: Case, loss: str, steps: str) -> None:
             model.params[name] = array
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(numba_backend, "MIN_WORK", 1)
+            patch.setattr(numba_backend, "TOGETHER", case.N)
             results.append(model.loss_and_grads(**batch, inputs=case.inputs and not case.tokens))
+            if backend == "numba":
+                patch.setattr(numba_backend, "TOGETHER", 1)
+                alone = all_results(model.loss_and_grads(**batch, inputs=case.inputs and not case.tokens))
     actual, expected = results
+    for name, array in all_results(actual).items():
+        assert np.array_equal(array, alone[name]), f"{name} of {case}, {loss}, {steps}: other bits, block by block"
     tolerance = TOLERANCE[case.dtype]
     assert math.isclose(actual.loss, expected.loss, rel_tol=tolerance), f"loss of {case}, {loss}, {steps}"
     tensors, references = all_results(actual), all_results(expected)

@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import difference
 from shape_cases import CALLS, Case, Numbers, check_twins
 from test_twins import TWINS, assert_same, converted
 
 from scratchrnn.backends import numba_twins
+from scratchrnn.backends.numba_layers import FILLS
 
 HERE = Path(__file__).resolve().parent
 EDGES = [1, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65]
@@ -135,6 +137,13 @@ def check_here(count: int) -> None:
             expected = text(*args, **options)
             tolerance = 1e-4 if case.dtype == "float32" else 1e-12  # the text is in the same dtype here
             assert_same(actual, expected, expected, tolerance, f"{text.__name__} of {case}")
+            if text in FILLS and case.N > 1:
+                rows = [slice(0, case.N // 2), slice(case.N // 2, case.N)]
+                parts = [{name: guarded.empty(a.shape, a.dtype) for name, a in expected[2].items()} for _ in rows]
+                out = list(zip(rows, parts, strict=True))
+                TWINS[text](*guarded.copy(args), **guarded.copy(options), out=out)
+                for name, grad in expected[2].items():
+                    assert difference(sum(part[name] for part in parts), grad) <= tolerance, (name, case)
     print("done")
 
 

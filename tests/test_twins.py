@@ -16,6 +16,8 @@ from scratchrnn import door, losses, optimizers
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
 from scratchrnn.backends.numba_twins import ROWS
+from scratchrnn.backends.numpy_backend import Blocks
+from scratchrnn.backends.room import LIMIT
 from scratchrnn.backends.threads import pool
 from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
@@ -507,12 +509,12 @@ def test_blocks_are_cut_by_shape() -> None:
     assert [len(cut(64, work)) for work in (1, enough, 2 * enough - 1, 2 * enough, 3 * enough)] == [1, 1, 1, 2, 3]
 
 
-def together(rows: int, weights: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def together(rows: int, weights: int, threads: int, monkeypatch: pytest.MonkeyPatch, row: int = 1) -> list[int]:
     """How many rows run as one, each time."""
     monkeypatch.setattr(pool, "size", threads)
     backend = NumbaBackend()
     blocks = backend.cut(rows, 8 * numba_backend.MIN_WORK)
-    runs = backend.together(blocks, weights)
+    runs = backend.together(blocks, weights, row)
     assert [i for run in runs for i in run] == list(range(len(blocks)))
     return [blocks[run[-1]].stop - blocks[run[0]].start for run in runs]
 
@@ -527,6 +529,10 @@ def test_a_thread_runs_its_blocks_as_one(monkeypatch: pytest.MonkeyPatch) -> Non
     assert together(64, many, 1, monkeypatch) == [64]
     assert together(64, many, 2, monkeypatch) == [32, 32]
     assert together(4096, many, 3, monkeypatch) == [512] * 8
+    assert together(31, few, 2, monkeypatch) == [16, 15]
+    assert together(160, few, 2, monkeypatch) == [40, 24, 16, 40, 24, 16]  # 80 for each of the two, in turns
+    assert together(64, few, 1, monkeypatch, row=LIMIT // 16) == [16] * 4
+    assert together(64, few, 1, monkeypatch, row=2 * LIMIT) == [8] * 8
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -557,7 +563,7 @@ def test_a_block_of_rows_has_the_same_gradients_beside_others(
     tokens = new.rng.integers(D, size=(T, N))
     dy, dstate = new(T, N, 2 * H if layer == "stack" else H), new(2, N, H)
 
-    def run(rows: slice, out: numba_twins.Blocks) -> Any:
+    def run(rows: slice, out: Blocks) -> Any:
         """∂L/∂x of these rows by themselves."""
 
         def own(a: Any) -> Any:

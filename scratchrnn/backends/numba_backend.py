@@ -10,11 +10,11 @@ import numpy as np
 
 from .arrays import Array
 from .numpy_backend import Backend, Item, Result, Shape
-from .room import room
+from .room import LIMIT, room
 from .threads import pool
 
 MAX_BLOCKS = 8
-CACHED = 1 << 18  # weights up to this number stay in a second-level cache beside what a step reads
+CACHED = 1 << 20  # bytes of weights that stay in a second-level cache beside what a step reads
 # Rows that blocks run as one have at most: enough to share a weight among, and not so many that states of all steps
 # leave the cache before their gradients are summed; weights that come from further away are worth more rows.
 TOGETHER, TOGETHER_UNCACHED = 32, 64
@@ -56,8 +56,9 @@ class NumbaBackend(Backend):
     def cut(self, rows: int, work: int) -> list[slice]:
         """At most 8 blocks of whole tiles of rows, the last with what is left over, as even as can be.
 
-        By shape alone, whatever the number of threads; and where a block begins never changes the tile that a row is
-        in, so that it makes no difference to the row whether its block runs by itself or together with others.
+        By shape alone, whatever the number of threads. The few rows that fill no tile are computed in another way
+        (`numba_twins.write_rows`); with whole tiles before it they are the same ones, whether a block runs by itself or
+        together with others.
         """
         tiles = rows // self._tile
         n = min(MAX_BLOCKS, tiles, work // MIN_WORK)
@@ -66,13 +67,18 @@ class NumbaBackend(Backend):
         starts = [-(-i * tiles // n) * self._tile for i in range(n)]
         return [slice(start, end) for start, end in zip(starts, [*starts[1:], rows], strict=True)]
 
-    def together(self, blocks: Sequence[slice], weights: int) -> list[range]:
-        """One run of neighbouring blocks for each thread, or more where they would have too many rows."""
+    def together(self, blocks: Sequence[slice], weights: int, row: int) -> list[range]:
+        """One run of neighbouring blocks for each thread, or more, where it would have too many rows; long runs first.
+
+        Nor may it have more rows than a room has place for.
+        """
         most = TOGETHER if weights <= CACHED else TOGETHER_UNCACHED
+        most = max(1, min(most, LIMIT // row))
         threads = min(pool.size, len(blocks))
         turns = -(-blocks[-1].stop // (most * threads))
         n = min(len(blocks), turns * threads)
-        return [range(i * len(blocks) // n, (i + 1) * len(blocks) // n) for i in range(n)]
+        ends = [-(-i * len(blocks) // n) for i in range(n + 1)]
+        return [range(*pair) for pair in zip(ends, ends[1:], strict=False)]
 
     def map(self, function: Callable[[Item], Result], blocks: Sequence[Item]) -> list[Result]:
         """[function(block) for block in blocks] on the threads of the pool, results in order."""

@@ -18,7 +18,8 @@ from ..gradients import saturation
 from ..layers import embedding, layer_norm, stack
 from . import numba_twins
 from .arrays import Array
-from .numba_twins import OPTIONS, Blocks, Kernel, new_gradients, ready
+from .numba_twins import OPTIONS, Kernel, new_gradients, ready
+from .numpy_backend import Blocks
 from .room import room
 
 
@@ -130,10 +131,10 @@ def layer_norm_backward(
     dy, gamma = ready(dy), ready(params["gamma"])
     out = out or new_gradients(params, dy.shape[1], dy.dtype)
     dx = room().empty(dy.shape, dy.dtype) if inputs else None
+    for_dx = np.empty((0, 0, 0), dy.dtype) if dx is None else dx
     given = dy, trace.x_hat, trace.deviation, gamma, np.empty((2, len(gamma)))
     for rows, own in out:
-        to_fill = np.empty((0, 0, 0), dy.dtype) if dx is None else dx, own["gamma"], own["beta"]
-        norm_back(*to_fill, *given, rows.start, rows.stop)
+        norm_back(for_dx, own["gamma"], own["beta"], *given, rows.start, rows.stop)
     return dx, None, out[0][1], None
 
 

@@ -24,8 +24,10 @@ that do not exist are neither read nor written.
 copied into *panels*: two registers wide, as long as W is deep, in exactly the order in which tiles read them, so that a
 panel streams through the cache like a tape. Each weight is copied once per call and used for every row at every step.
 The forward pass needs Wᵀ in this form and gets it by transposing square blocks in registers. Gradients of weights,
-∂L/∂Wᵀ = Σ ∂L/∂a_t · x_tᵀ, are the same product with the sum running over all rows of all steps; there both factors are
-packed, 256 rows at a time, so that what is in use fits the second-level cache.
+∂L/∂Wᵀ = Σ ∂L/∂a_t · x_tᵀ, are the same product with the sum running over the rows of all steps; there both factors are
+packed, 256 rows at a time, so that what is in use fits the second-level cache. A sum covers the rows of one block of
+the minibatch, also where several blocks are computed at once: a sum of floating-point numbers depends on the order of
+its terms, and gradients shall not depend on which thread took which block.
 
 **Two sources.** The product is really C = epilogue(start + A1 · W1 + A2 · W2). Forward, the sources are x_t with W_xh
 and h_{t−1} with W_hh, so the projection of the inputs is never written to memory and read back, and the start is the
@@ -70,6 +72,7 @@ from .. import losses, optimizers
 from ..gradients import clip
 from ..layers import linear, rnn
 from .arrays import Array
+from .numpy_backend import Blocks
 from .room import room
 
 njit: Any = typed_njit  # whose published types leave some options out
@@ -92,10 +95,10 @@ def lane_bytes() -> int:
 LANE_BYTES = lane_bytes()
 # Rows of a tile: with two registers each, what the register file holds: 32 registers, or 16 on x86 before AVX-512.
 ROWS = 6 if LANE_BYTES < 64 and binding.get_process_triple().startswith("x86") else 8
-NARROW = 8  # columns (or one panel), below which a sum of outer products is taken transposed
+NARROW = 8  # columns, or those of a panel if it has fewer: below that a sum of outer products is taken transposed
 FEW = 4  # fewer rows than this are taken one by one
 DEPTH = 256  # terms of a long sum in use at a time
-BLOCK = 64  # rows in use at a time
+BLOCK = 64 // ROWS * ROWS  # rows in use at a time: whole tiles, so that the few left over are always the last of all
 PATIENCE = 1 << 31  # multiplications in one call of a kernel, which Ctrl-C waits for: half a second on a slow processor
 
 
@@ -879,12 +882,12 @@ def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Any, bias: int, pan
 
 
 @helper
-def _pack_rows(pack: int, panels: int, B: int, J: int, rows: Any, k: int, depth: int, shape: Any) -> None:
+def _pack_rows(pack: int, panels: int, B: int, J: int, block: Any, k: int, depth: int, shape: Any) -> None:
     """Pack rows k … k + depth − 1 of a block of rows through time: of B (T, N, J), rows first … first + count − 1.
 
-    rows: N, first, count; shape: width of a panel, bytes of a number.
+    block: N, first, count; shape: width of a panel, bytes of a number.
     """
-    N, first, count = rows
+    N, first, count = block
     width, size = shape
     if count == N:
         call(pack, (panels, B + k * J * size, J, 1, depth, J, depth))
@@ -900,20 +903,20 @@ def _pack_rows(pack: int, panels: int, B: int, J: int, rows: Any, k: int, depth:
 
 @helper
 def _add_outer(
-    functions: Any, C: int, V: int, M: int, B: int, J: int, rows: Any, k: int, depth: int, of_B: int, shape: Any
+    functions: Any, C: int, V: int, M: int, B: int, J: int, block: Any, k: int, depth: int, of_B: int, shape: Any
 ) -> None:
     """C += Aᵀ · B over rows k … k + depth − 1 of a block (C = … if k is 0), from A in panels V and B (T, N, J).
 
-    With few columns in B, Cᵀ += Bᵀ · A instead, which leaves no lanes idle. rows and shape as in `_pack_rows`.
+    With few columns in B, Cᵀ += Bᵀ · A instead, which leaves no lanes idle. block and shape as in `_pack_rows`.
     """
     product, pack = functions
     width, size = shape
-    N, first, count = rows
+    N, first, count = block
     narrow = J < min(NARROW, width)
     as_it_lies = count == N and (narrow or J == width)  # where a panel is as wide, B is its own
     W, step = B + k * J * size, J
     if not as_it_lies:
-        _pack_rows(pack, of_B, B, J, rows, k, depth, shape)
+        _pack_rows(pack, of_B, B, J, block, k, depth, shape)
         W, step = of_B, width
     if narrow:
         start = 0 if k == 0 else C
@@ -955,7 +958,7 @@ def _gradients(
     columns = (M + width - 1) // width * width
     turned1, turned2, free = width, width + NARROW * columns, width + 2 * NARROW * columns
     of_A, of_B = at(work, free), at(work, free + DEPTH * columns)
-    rows, shape = (N, first, count), (width, size)
+    block, shape = (N, first, count), (width, size)
     narrow = min(NARROW, width)
     to1 = at(work, turned1) if J1 < narrow else at(dW, 0)
     to2 = at(work, turned2) if J2 < narrow else at(dW_xh, 0)
@@ -964,13 +967,13 @@ def _gradients(
         depth = min(DEPTH, end - k)
         V = at(da, k * M)
         if M != width or count != N:  # else A is its own panel
-            _pack_rows(pack, of_A, at(da, 0), M, rows, k, depth, shape)
+            _pack_rows(pack, of_A, at(da, 0), M, block, k, depth, shape)
             V = of_A
         start = at(db, 0) if k else 0
         call(product, ((at(db, 0), M, 1, M), (start, M), (at(work, 0), 0, 0, depth, V), UNUSED, PLAIN))
-        _add_outer(functions, to1, V, M, at(h, 0), J1, rows, k, depth, of_B, shape)
+        _add_outer(functions, to1, V, M, at(h, 0), J1, block, k, depth, of_B, shape)
         if J2:
-            _add_outer(functions, to2, V, M, at(x, 0), J2, rows, k, depth, of_B, shape)
+            _add_outer(functions, to2, V, M, at(x, 0), J2, block, k, depth, of_B, shape)
     if end == T * count:
         for i in range(M):
             if J1 < narrow:
@@ -1196,10 +1199,10 @@ def _mse(dy: Array, losses: Array, y: Array, target: Array, mask: Array, outputs
 
 
 def _cross_entropy(dy: Array, losses: Array, y: Array, target: Array, mask: Array, count: int, e: Array) -> None:
-    """Σ (log Σ_o exp y_o − y_target) / count of every row over its counted steps; dy = (softmax(y) − onehot) / count, 0
-    at the others.
+    """Σ (log Σ_o exp y_o − y_target) / count of every row over its counted steps, and ∂L/∂y.
 
-    dy, y (K, N, O); losses (N,); target (K, N); mask (K, N), or empty; e (O,) float64 is scratch.
+    dy = (softmax(y) − onehot) / count, 0 at steps that do not count. dy, y (K, N, O); losses (N,); target (K, N); mask
+    (K, N), or empty; e (O,) float64 is scratch.
     """
     K, N, O = y.shape
     for n in range(N):
@@ -1399,11 +1402,6 @@ def ready(a: Array) -> Array:
     return a if a.flags.carray else np.array(a, order="C")
 
 
-# Blocks of rows, side by side, and the arrays to write the gradients of each into: what a backward twin takes as `out`.
-# A layer may run on several blocks at once, but sums over their rows are kept apart (`passes.runs`).
-Blocks = Sequence[tuple[slice, Mapping[str, Array]]]
-
-
 def new_gradients(params: Mapping[str, Array], N: int, dtype: np.dtype) -> Blocks:
     """Arrays for the gradients of all N rows."""
     return [(slice(0, N), {symbol: np.empty(array.shape, dtype) for symbol, array in params.items()})]
@@ -1481,14 +1479,14 @@ def rnn_backward(
         for zero in (row_norms, flushed) if dx is None else (row_norms, flushed, dx):
             zero[steps:] = 0
         da = da[:steps]
+    dense_x = x if dense else kind.none3
+    columns = kind.none2 if dense else here.empty((D, H), dtype)
     for rows, own in out:
         first, count = rows.start, rows.stop - rows.start
-        dense_x, dW_xh = (x, own["W_xh"]) if dense else (kind.none3, kind.none2)
+        results = own["b_h"], own["W_hh"], own["W_xh"] if dense else kind.none2
         for span in spans(steps * count, H * (H + D), DEPTH):
-            results = own["b_h"], own["W_hh"], dW_xh
             gradients(kind.functions, *results, da, h, dense_x, work, kind.width, first, count, *span)
         if not dense:
-            columns = here.empty((D, H), dtype)
             scatter(columns, x[:steps], da, first, rows.stop)
             own["W_xh"][...] = columns.T
     if dx is not None:
@@ -1543,8 +1541,8 @@ def linear_backward(
     work = here.empty(for_gradients(kind, O, H, 0), dtype)
     for rows, own in out:
         first, count = rows.start, rows.stop - rows.start
+        results = own["b_y"], own["W_hy"], kind.none2
         for span in spans(T * count, O * H, DEPTH):
-            results = own["b_y"], own["W_hy"], kind.none2
             gradients(kind.functions, *results, dy, h, kind.none3, work, kind.width, first, count, *span)
     dh = here.empty(h.shape, dtype) if inputs else None
     if dh is not None:

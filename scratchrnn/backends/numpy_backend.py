@@ -14,6 +14,9 @@ from .arrays import Array, to_numpy
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Shape = tuple[int, ...]
+# Blocks of rows, side by side, and the arrays to write the gradients of each into: the `out` of a backward twin that
+# fills. A layer may run on several blocks at once, but sums over their rows are kept apart.
+Blocks = Sequence[tuple[slice, Mapping[str, Array]]]
 
 ANYWHERE = nullcontext()
 
@@ -58,15 +61,14 @@ class Backend:
         dy: Array,
         trace: Any,
         dstate: Any,
-        out: Sequence[tuple[slice, Mapping[str, Array]]],
+        out: Blocks,
         *,
         inputs: bool,
         **options: Any,
     ) -> tuple[Any, Any, Any]:
         """A layer's backward function, or its twin; returns dx, dstate0 and the flow.
 
-        out : blocks of rows, and the arrays that take the gradients of each; of a function that has parameters and is
-            none of `fills`, a single block.
+        out : a single block for a function that has parameters and is none of `fills`.
         """
         if function in self.fills:
             options["out"] = out
@@ -81,8 +83,11 @@ class Backend:
         """Row blocks of an update, by shape alone. work: multiplications of its forward pass."""
         return [slice(0, rows)]
 
-    def together(self, blocks: Sequence[slice], weights: int) -> list[range]:
-        """Which neighbouring blocks a thread may run as one, by their numbers; weights: their number in the model."""
+    def together(self, blocks: Sequence[slice], weights: int, row: int) -> list[range]:
+        """Which neighbouring blocks run as one, by their numbers.
+
+        weights, row: bytes of all weights, and of what a pass keeps of one row, near enough.
+        """
         return [range(i, i + 1) for i in range(len(blocks))]
 
     def map(self, function: Callable[[Item], Result], blocks: Sequence[Item]) -> list[Result]:

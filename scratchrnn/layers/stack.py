@@ -15,7 +15,7 @@ Parameters of a cell are its own symbols followed by nothing, "_reverse", "_l1",
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends.arrays import Array, namespace
+from ..backends.numpy_backend import Blocks
 from ..checks import integer, probability
 from ..parameters import Shape
 from . import dropout, rnn
@@ -99,12 +100,12 @@ def backward(
     bidirectional: bool = False,
     nonlinearity: str = "tanh",
     recurrence: Recurrence = rnn.backward,
-    out: Sequence[tuple[slice, Mapping[str, Array]]] | None = None,
+    out: Blocks | None = None,
 ) -> tuple[Array | None, Array, dict[str, Array], Flow]:
     """From the top level down: ∂L/∂y of a level is split into its sides, and their ∂L/∂x are added up.
 
-    dy (T, N, R·H) and dstate (L·R, N, H) as for a single recurrence; `out`, blocks of rows and the arrays that take
-    their gradients, is for a recurrence that fills it, and those returned are then of the first block. Returns
+    dy (T, N, R·H) and dstate (L·R, N, H) as for a single recurrence; `out` is for a recurrence that fills it, and the
+    gradients returned are then those of its first block. Returns
     dx (None for integer x or inputs=False), ∂L/∂h0 (L·R, N, H), the gradients by name, and the flow of every cell.
     """
     cells, noise, lengths = trace
