@@ -29,7 +29,7 @@ x86 = pytest.mark.skipif(
 )
 FEATURES = dict(binding.get_host_cpu_features())
 
-# Of odd sizes around the lanes of every width, two times 256 rows in a sum, few and many rows.
+# Of odd sizes around the lanes of every width, two times 256 rows in a sum, few and many rows, two tiles of them.
 SHAPES = [
     (1, 1, 1, 1, 1),
     (1, 9, 65, 33, 2),
@@ -41,6 +41,7 @@ SHAPES = [
     (7, 4, 9, 1, 3),
     (9, 3, 4, 4, 4),
     (11, 25, 2, 9, 63),
+    (12, 11, 3, 10, 2),
     (13, 2, 33, 65, 1),
     (19, 31, 6, 15, 8),
 ]
