@@ -21,6 +21,7 @@ from test_twins import TWINS, assert_twin, converted
 import scratchrnn as sr
 from scratchrnn import door, losses, optimizers
 from scratchrnn.backends import numba_backend
+from scratchrnn.backends.threads import pool
 from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
 
@@ -291,6 +292,7 @@ def check_network(case: Case, loss: str, steps: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(numba_backend, "MIN_WORK", 1)
             patch.setattr(numba_backend, "TOGETHER", case.N)
+            patch.setattr(pool, "size", 1)
             results.append(model.loss_and_grads(**batch, inputs=case.inputs and not case.tokens))
             if backend == "numba":
                 patch.setattr(numba_backend, "TOGETHER", 1)
