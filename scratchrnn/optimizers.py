@@ -71,7 +71,7 @@ def adam(
     v *= beta2
     v += (1 - beta2) * (grad * grad)
     size = learning_rate / (1 - beta1**step)
-    delta[...] = size * m / (namespace(v).sqrt(v / (1 - beta2**step)) + eps)
+    delta[...] = size * m / (namespace(v).sqrt(v) * (1 - beta2**step) ** -0.5 + eps)
 
 
 def subtract(vector: Array, delta: Array) -> bool:

@@ -1299,15 +1299,15 @@ def _rescaled(g: Array, v: Array, keep: float, add: float, rate: float, eps: flo
         g[i] = rate * g[i] / (np.sqrt(v[i]) + eps)
 
 
-def _adam(g: Array, m: Array, v: Array, beta1: float, beta2: float, rate: float, correction: float, eps: float) -> None:
-    """m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²;  g ← η·m / (√(v / correction) + ε)."""
+def _adam(g: Array, m: Array, v: Array, beta1: float, beta2: float, rate: float, scale: float, eps: float) -> None:
+    """m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²;  g ← η·m / (scale · √v + ε)."""
     F = g.dtype.type
     keep_m, add_m, keep_v, add_v = F(beta1), F(1 - beta1), F(beta2), F(1 - beta2)
-    rate, correction, eps = F(rate), F(correction), F(eps)
+    rate, scale, eps = F(rate), F(scale), F(eps)
     for i in range(g.size):
         m[i] = keep_m * m[i] + add_m * g[i]
         v[i] = keep_v * v[i] + add_v * (g[i] * g[i])
-        g[i] = rate * m[i] / (np.sqrt(v[i] / correction) + eps)
+        g[i] = rate * m[i] / (scale * np.sqrt(v[i]) + eps)
 
 
 addresses = Kernel(_addresses, **STRICT)
@@ -1636,8 +1636,8 @@ def adam(
     eps: float,
 ) -> None:
     """Twin of `optimizers.adam`."""
-    rate, correction = learning_rate / (1 - beta1**step), 1 - beta2**step
-    adam_step(in_place(delta, grad), moments["m"], moments["v"], beta1, beta2, rate, correction, eps)
+    rate, scale = learning_rate / (1 - beta1**step), (1 - beta2**step) ** -0.5
+    adam_step(in_place(delta, grad), moments["m"], moments["v"], beta1, beta2, rate, scale, eps)
 
 
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
