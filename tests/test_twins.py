@@ -521,18 +521,20 @@ def together(rows: int, weights: int, threads: int, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.skipif(ROWS != 8, reason=f"counts rows in tiles of 8, and this processor's tiles have {ROWS}")
 def test_a_thread_runs_its_blocks_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    few, many = numba_backend.CACHED, numba_backend.CACHED + 1
+    few, many, near = numba_backend.CACHED, numba_backend.CACHED + 1, numba_backend.NEAR
     assert together(32, few, 1, monkeypatch) == [32]
     assert together(32, few, 2, monkeypatch) == [16, 16]
     assert together(32, few, 4, monkeypatch) == together(32, few, 9, monkeypatch) == [8] * 4
-    assert together(64, few, 1, monkeypatch) == together(64, few, 2, monkeypatch) == [32, 32]
-    assert together(64, many, 1, monkeypatch) == [64]
-    assert together(64, many, 2, monkeypatch) == [32, 32]
+    assert together(64, few, 1, monkeypatch, row=near // 32) == [32, 32]
+    assert together(64, few, 2, monkeypatch, row=near // 32) == [32, 32]
+    assert together(64, few, 2, monkeypatch, row=near // 16) == [16] * 4
+    assert together(64, many, 1, monkeypatch, row=near // 16) == [64]
+    assert together(128, many, 1, monkeypatch) == [64, 64]
     assert together(4096, many, 3, monkeypatch) == [512] * 8
     assert together(31, few, 2, monkeypatch) == [16, 15]
-    assert together(160, few, 2, monkeypatch) == [40, 24, 16, 40, 24, 16]  # 80 for each of the two, in turns
-    assert together(64, few, 1, monkeypatch, row=LIMIT // 16) == [16] * 4
-    assert together(64, few, 1, monkeypatch, row=2 * LIMIT) == [8] * 8
+    assert together(160, few, 2, monkeypatch, row=near // 32) == [40, 24, 16, 40, 24, 16]  # 80 for each, in turns
+    assert together(64, many, 1, monkeypatch, row=LIMIT // 16) == [16] * 4
+    assert together(64, many, 1, monkeypatch, row=2 * LIMIT) == [8] * 8
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

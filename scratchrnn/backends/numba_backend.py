@@ -14,10 +14,9 @@ from .room import LIMIT, room
 from .threads import pool
 
 MAX_BLOCKS = 8
+TOGETHER = 64  # rows that blocks run as one have at most: enough to share a weight among
 CACHED = 1 << 20  # bytes of weights that stay in a second-level cache beside what a step reads
-# Rows that blocks run as one have at most: enough to share a weight among, and not so many that states of all steps
-# leave the cache before their gradients are summed; weights that come from further away are worth more rows.
-TOGETHER, TOGETHER_UNCACHED = 32, 64
+NEAR = 6 << 20  # bytes that a run may leave behind, to find them not too far away when it comes to sums over all steps
 MIN_WORK = 1 << 22  # multiplications going forward: with the way back about half a millisecond, worth handing over
 
 
@@ -70,10 +69,10 @@ class NumbaBackend(Backend):
     def together(self, blocks: Sequence[slice], weights: int, row: int) -> list[range]:
         """One run of neighbouring blocks for each thread, or more, where it would have too many rows; long runs first.
 
-        Nor may it have more rows than a room has place for.
+        That is where its states would be far away on the way back; weights that are themselves fetched from far away at
+        every step are worth that, as long as a room has place for the states.
         """
-        most = TOGETHER if weights <= CACHED else TOGETHER_UNCACHED
-        most = max(1, min(most, LIMIT // row))
+        most = max(1, min(TOGETHER, (NEAR if weights <= CACHED else LIMIT) // row))
         threads = min(pool.size, len(blocks))
         turns = -(-blocks[-1].stop // (most * threads))
         n = min(len(blocks), turns * threads)
