@@ -211,7 +211,8 @@ def backward(
             dstates0.append(dstate if layer.backward in backend.fills else dstate.copy())  # twins make it anew
             for cell in reversed(getattr(flow, "cells", (flow,))):
                 norms = cell.row_norms.T
-                flows.append(LayerFlow(norms if batch_rows == 1 else batch_rows * norms, cell.flushed))
+                per_sample = norms if batch_rows == 1 else batch_rows * norms  # spares a stream a ufunc
+                flows.append(LayerFlow(per_sample, cell.flushed))
     return dy if inputs else None, tuple(dstates0[::-1]), Flow(tuple(flows[::-1]), network.directions)
 
 
@@ -278,15 +279,12 @@ def runs(network: Network, backend: Backend, params: Parameters, blocks: Sequenc
     apart = all(
         part.backward in backend.fills or not own for part, own in zip(network.layers, network.symbols, strict=True)
     )
-    if len(blocks) == 1 or not apart or not isinstance(blocks[0], slice):
-        return [
-            Run(rows, [(i, slice(0, rows.stop - rows.start if isinstance(rows, slice) else len(rows)))])
-            for i, rows in enumerate(blocks)
-        ]
+    if not isinstance(blocks[0], slice):
+        return [Run(rows, [(i, slice(0, len(rows)))]) for i, rows in enumerate(blocks)]
     outputs = sum(shape[0] for shape in params.shapes.values() if len(shape) == 1)  # every unit has a bias
     row = 3 * T * outputs * params.vector.itemsize  # its states, ∂L/∂h and ∂L/∂a
     found = []
-    for numbers in backend.together(blocks, params.vector.nbytes, row):
+    for numbers in (backend if apart else Backend()).together(blocks, params.vector.nbytes, row):
         start = blocks[numbers[0]].start
         own = [(i, slice(blocks[i].start - start, blocks[i].stop - start)) for i in numbers]
         found.append(Run(slice(start, blocks[numbers[-1]].stop), own))

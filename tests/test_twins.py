@@ -519,22 +519,23 @@ def together(rows: int, weights: int, threads: int, monkeypatch: pytest.MonkeyPa
     return [blocks[run[-1]].stop - blocks[run[0]].start for run in runs]
 
 
-@pytest.mark.skipif(ROWS != 8, reason=f"counts rows in tiles of 8, and this processor's tiles have {ROWS}")
 def test_a_thread_runs_its_blocks_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     few, many, near = numba_backend.CACHED, numba_backend.CACHED + 1, numba_backend.NEAR
-    assert together(32, few, 1, monkeypatch) == [32]
-    assert together(32, few, 2, monkeypatch) == [16, 16]
-    assert together(32, few, 4, monkeypatch) == together(32, few, 9, monkeypatch) == [8] * 4
-    assert together(64, few, 1, monkeypatch, row=near // 32) == [32, 32]
-    assert together(64, few, 2, monkeypatch, row=near // 32) == [32, 32]
-    assert together(64, few, 2, monkeypatch, row=near // 16) == [16] * 4
-    assert together(64, many, 1, monkeypatch, row=near // 16) == [64]
-    assert together(128, many, 1, monkeypatch) == [64, 64]
-    assert together(4096, many, 3, monkeypatch) == [512] * 8
-    assert together(31, few, 2, monkeypatch) == [16, 15]
-    assert together(160, few, 2, monkeypatch, row=near // 32) == [40, 24, 16, 40, 24, 16]  # 80 for each, in turns
-    assert together(64, many, 1, monkeypatch, row=LIMIT // 16) == [16] * 4
-    assert together(64, many, 1, monkeypatch, row=2 * LIMIT) == [8] * 8
+    R = ROWS
+    assert together(4 * R, few, 1, monkeypatch) == [4 * R]
+    assert together(4 * R, few, 2, monkeypatch) == [2 * R] * 2
+    assert together(4 * R, few, 4, monkeypatch) == together(4 * R, few, 9, monkeypatch) == [R] * 4
+    assert together(8 * R, few, 1, monkeypatch, row=near // (4 * R)) == [4 * R] * 2
+    assert together(8 * R, few, 2, monkeypatch, row=near // (4 * R)) == [4 * R] * 2
+    assert together(8 * R, few, 2, monkeypatch, row=near // (2 * R)) == [2 * R] * 4
+    assert together(8 * R, many, 1, monkeypatch, row=near // (2 * R)) == [8 * R]
+    assert together(16 * R, many, 1, monkeypatch) == [8 * R] * 2
+    assert together(512 * R, many, 3, monkeypatch) == [64 * R] * 8
+    assert together(4 * R - 1, few, 2, monkeypatch) == [2 * R, 2 * R - 1]
+    in_turns = [5 * R, 3 * R, 2 * R] * 2  # 10 tiles for each of the two
+    assert together(20 * R, few, 2, monkeypatch, row=near // (4 * R)) == in_turns
+    assert together(8 * R, many, 1, monkeypatch, row=LIMIT // (2 * R)) == [2 * R] * 4
+    assert together(8 * R, many, 1, monkeypatch, row=2 * LIMIT) == [R] * 8
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

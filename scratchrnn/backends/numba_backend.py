@@ -67,12 +67,12 @@ class NumbaBackend(Backend):
         return [slice(start, end) for start, end in zip(starts, [*starts[1:], rows], strict=True)]
 
     def together(self, blocks: Sequence[slice], weights: int, row: int) -> list[range]:
-        """One run of neighbouring blocks for each thread, or more, where it would have too many rows; long runs first.
+        """One run of neighbouring blocks for each thread, or more where it would have too many rows; long runs first.
 
-        That is where its states would be far away on the way back; weights that are themselves fetched from far away at
-        every step are worth that, as long as a room has place for the states.
+        The states of a run shall still be near when it goes back. Where the weights are far away themselves, sharing
+        them among many rows is worth more, and its states need only find place in a room.
         """
-        most = max(1, min(TOGETHER, (NEAR if weights <= CACHED else LIMIT) // row))
+        most = max(1, min(TOGETHER, (NEAR if weights <= CACHED else LIMIT) // max(1, row)))
         threads = min(pool.size, len(blocks))
         turns = -(-blocks[-1].stop // (most * threads))
         n = min(len(blocks), turns * threads)
