@@ -78,7 +78,7 @@ def _norm_back(
 
 
 def _saturated(fractions: Array, h: Array, valid: Array, tanh: bool, limit: Any) -> None:
-    """The fraction of saturated units of every row, NaN where a row is over (valid may be empty: none is).
+    """The fraction of saturated units of every row, NaN where a row is over (valid None: none is).
 
     h (M, H), fractions (M,); limit is a number of the dtype of h.
     """
@@ -91,7 +91,10 @@ def _saturated(fractions: Array, h: Array, valid: Array, tanh: bool, limit: Any)
         else:
             for j in range(H):
                 count += np.int32(h[i, j] == 0)
-        fractions[i] = count / H if len(valid) == 0 or valid[i] else np.nan
+        fractions[i] = count / H
+        if valid is not None:
+            if not valid[i]:
+                fractions[i] = np.nan
 
 
 def rows_of(a: Array) -> Array:
@@ -102,7 +105,6 @@ def rows_of(a: Array) -> Array:
 norm = Kernel(_norm, **OPTIONS)
 norm_back = Kernel(_norm_back, **OPTIONS)
 saturated = Kernel(_saturated, **OPTIONS | {"nogil": False})  # too short to be worth waiting for the lock afterwards
-NONE_OVER = np.empty(0, bool)
 
 
 def layer_norm_forward(
@@ -158,7 +160,7 @@ def embedding_backward(
 def saturated_fractions(h: Array, valid: Array | None, nonlinearity: str) -> Array:
     """Twin of `gradients.saturation.saturated`."""
     fractions = np.empty(h.shape[:2])
-    mask = NONE_OVER if valid is None else ready(valid).reshape(-1)
+    mask = None if valid is None else ready(valid).reshape(-1)
     limit = h.dtype.type(saturation.SATURATED)
     saturated(fractions.reshape(-1), rows_of(ready(h)), mask, nonlinearity == "tanh", limit)
     return fractions
