@@ -12,7 +12,7 @@ import pytest
 from helpers import ARCHITECTURES, OF_TOKENS, all_grads, as_states, difference, make_batch, make_model, set_radius
 
 import scratchrnn as sr
-from scratchrnn import door, losses, optimizers
+from scratchrnn import door, losses, optimizers, passes
 from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
 from scratchrnn.backends.numba_backend import NumbaBackend
 from scratchrnn.backends.numba_twins import ROWS
@@ -536,6 +536,21 @@ def test_a_thread_runs_its_blocks_as_one(monkeypatch: pytest.MonkeyPatch) -> Non
     assert together(20 * R, few, 2, monkeypatch, row=near // (4 * R)) == in_turns
     assert together(8 * R, many, 1, monkeypatch, row=LIMIT // (2 * R)) == [2 * R] * 4
     assert together(8 * R, many, 1, monkeypatch, row=2 * LIMIT) == [R] * 8
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_what_a_row_leaves_behind(bidirectional: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = sr.SequenceModel([sr.RNN(3, 8, bidirectional=bidirectional), sr.Linear(8 + 8 * bidirectional, 2)])
+    seen = []
+
+    def alone(blocks: list[slice], weights: int, row: int) -> list[range]:
+        seen.append((weights, row))
+        return [range(i, i + 1) for i in range(len(blocks))]
+
+    monkeypatch.setattr(model._backend, "together", alone, raising=False)
+    passes.runs(model._network, model._backend, model.params, [slice(0, 4), slice(4, 8)], 5)
+    numbers = 3 * 5 * (8 + 2) if not bidirectional else 2 * 3 * 5 * (16 + 2)  # states, ∂L/∂h, ∂L/∂a; copies besides
+    assert seen == [(8 * model.params.vector.size, 8 * numbers)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

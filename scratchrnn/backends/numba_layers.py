@@ -77,7 +77,7 @@ def _norm_back(
         dbeta[j] = sums[1, j]
 
 
-def _saturated(fractions: Array, h: Array, valid: Array, tanh: bool, limit: Any) -> None:
+def _saturated(fractions: Array, h: Array, valid: Array | None, tanh: bool, limit: Any) -> None:
     """The fraction of saturated units of every row, NaN where a row is over (valid None: none is).
 
     h (M, H), fractions (M,); limit is a number of the dtype of h.

@@ -855,8 +855,10 @@ sum_helper = njit(**OPTIONS, no_cpython_wrapper=True)
 
 
 # Kernels. `functions` holds the addresses of product and pack, `width` is the number of columns of a panel, `work` is
-# scratch memory that starts on a register boundary. A matrix product reads A row by row, and B as panels. What few
-# networks need is None for the others: Numba then compiles nothing of it, which took a tenth off the time for all.
+# scratch memory that starts on a register boundary. A matrix product reads A row by row, and B as panels. What only
+# some networks need (tokens, valid, mask) is None for the others: Numba then compiles nothing of it, which took a tenth
+# off their time to compile; a network that needs both compiles a kernel twice. Where one compiled kernel shall serve
+# both, what is not there is an empty array.
 
 UNUSED = (0, 0, 0, 0, 0)
 PLAIN = (0, NOTHING, 0, 0, 0, 0, 0)
@@ -886,10 +888,10 @@ def _rows(functions: Any, C: int, A: int, M: int, K: int, W: Any, bias: int, pan
 def _pack_rows(pack: int, panels: int, B: int, J: int, block: Any, k: int, depth: int, shape: Any) -> None:
     """Pack rows k … k + depth − 1 of a block of rows through time: of B (T, N, J), rows first … first + count − 1.
 
-    block: N, first, count; shape: width of a panel, bytes of a number.
+    block: N, first, count; shape: width of a panel, bytes of a number, and what `Dtype.narrow` is.
     """
     N, first, count = block
-    width, size = shape
+    width, size = shape[:2]
     if count == N:
         call(pack, (panels, B + k * J * size, J, 1, depth, J, depth))
         return
@@ -908,18 +910,19 @@ def _add_outer(
 ) -> None:
     """C += Aᵀ · B over rows k … k + depth − 1 of a block (C = … if k is 0), from A in panels V and B (T, N, J).
 
-    With few columns in B, Cᵀ += Bᵀ · A instead, which leaves no lanes idle. block and shape as in `_pack_rows`.
+    With fewer columns in B than are narrow, Cᵀ += Bᵀ · A instead, which leaves no lanes idle. block and shape as in
+    `_pack_rows`.
     """
     product, pack = functions
-    width, size = shape
+    width, size, narrow = shape
     N, first, count = block
-    narrow = J < min(NARROW, width)
-    as_it_lies = count == N and (narrow or J == width)  # where a panel is as wide, B is its own
+    few = J < narrow
+    as_it_lies = count == N and (few or J == width)  # where a panel is as wide, B is its own
     W, step = B + k * J * size, J
     if not as_it_lies:
         _pack_rows(pack, of_B, B, J, block, k, depth, shape)
         W, step = of_B, width
-    if narrow:
+    if few:
         start = 0 if k == 0 else C
         call(product, ((C, M, J, M), (start, M), (W, 1, step, depth, V), UNUSED, PLAIN))
         return
@@ -940,6 +943,7 @@ def _gradients(
     x: Array,
     work: Array,
     width: int,
+    narrow: int,
     first: int,
     count: int,
     begin: int,
@@ -950,16 +954,16 @@ def _gradients(
     With K = T·count such rows one call does begin … end − 1 of them, and adds to what calls for earlier ones left in
     db, dW and dW_xh. The sum is the same, bit for bit, whatever other rows there are.
 
-    da (T, N, M), db (M,), dW (M, J1), dW_xh (M, J2), each transposed where it has few columns, as `_add_outer` leaves
-    it; h (…, N, J1) and x (…, N, J2) have T steps or more; dW_xh and x may be empty. Some rows of da are packed once
-    and serve all three sums; db is a row of ones times them.
+    da (T, N, M), db (M,), dW (M, J1), dW_xh (M, J2), each transposed where it has fewer columns than are narrow; h (…,
+    N, J1) and x (…, N, J2) have T steps or more; dW_xh and x may be empty. Some rows of da are packed once and serve
+    all three sums; db is a row of ones times them.
     """
     product, pack = functions
     N, M = da.shape[1:]
     J1, J2, size = h.shape[2], x.shape[2], work.itemsize
     columns = (M + width - 1) // width * width
     of_A, of_B = at(work, width), at(work, width + DEPTH * columns)
-    block, shape = (N, first, count), (width, size)
+    block, shape = (N, first, count), (width, size, narrow)
     work[0] = 1
     for k in range(begin, end, DEPTH):
         depth = min(DEPTH, end - k)
@@ -1003,11 +1007,11 @@ def _states(
     functions: Any,
     h: Array,
     x: Array,
-    tokens: Array,
+    tokens: Array | None,
     W_xh: Array,
     W_hh: Array,
     b_h: Array,
-    valid: Array,
+    valid: Array | None,
     work: Array,
     width: int,
     activation: int,
@@ -1025,8 +1029,8 @@ def _states(
     columns = (H + width - 1) // width * width
     recurrent, projection, start = at(work, 0), at(work, columns * H), columns * H
     call(pack, (recurrent, at(W_hh, 0), 1, H, H, H, H))
-    ahead = N < FEW  # so few rows are best served with W_hh alone in the first-level cache
     if tokens is None:
+        ahead = N < FEW  # so few rows are best served with W_hh alone in the first-level cache
         call(pack, (projection, at(W_xh, 0), 1, D, D, H, D))
         if ahead:
             source = (at(x, begin * N * D), D, 1, D, projection)
@@ -1066,7 +1070,9 @@ def _dot(a: Array, b: Array) -> float:
     return total
 
 
-def _few_states(h: Array, x: Array, tokens: Array, W_xh: Array, W_hh: Array, b_h: Array, activation: int) -> None:
+def _few_states(
+    h: Array, x: Array, tokens: Array | None, W_xh: Array, W_hh: Array, b_h: Array, activation: int
+) -> None:
     """`_states` for very few rows and steps, as a stream has them: packing would cost more than it saves."""
     for t in range(h.shape[0] - 1):
         for n in range(h.shape[1]):
@@ -1098,7 +1104,7 @@ def _through_time(
     dstate: Array,
     h: Array,
     W_hh: Array,
-    valid: Array,
+    valid: Array | None,
     work: Array,
     width: int,
     tiny: float,
@@ -1167,7 +1173,7 @@ def _through_time(
                 call(product, ((at(carried, n * H), H, 1, H), (0, 0), source, UNUSED, PLAIN))
 
 
-def _mse(dy: Array, losses: Array, y: Array, target: Array, mask: Array, outputs: int) -> None:
+def _mse(dy: Array, losses: Array, y: Array, target: Array, mask: Array | None, outputs: int) -> None:
     """Σ (y − ŷ)² / outputs of every row over its counted steps; dy = 2 (y − ŷ) / outputs, 0 at the others.
 
     dy, y and target (K, N, O); losses (N,); mask (K, N), or None.
@@ -1193,7 +1199,7 @@ def _mse(dy: Array, losses: Array, y: Array, target: Array, mask: Array, outputs
         losses[n] /= outputs
 
 
-def _cross_entropy(dy: Array, losses: Array, y: Array, target: Array, mask: Array, count: int, e: Array) -> None:
+def _cross_entropy(dy: Array, losses: Array, y: Array, target: Array, mask: Array | None, count: int, e: Array) -> None:
     """Σ (log Σ_o exp y_o − y_target) / count of every row over its counted steps, and ∂L/∂y.
 
     dy = (softmax(y) − onehot) / count, 0 at steps that do not count. dy, y (K, N, O); losses (N,); target (K, N); mask
@@ -1477,7 +1483,7 @@ def rnn_backward(
     dense_x = x if dense else kind.none3
     columns = kind.none2 if dense else here.empty((D, H), dtype)
     for rows, own in out:
-        sums(own["b_h"], own["W_hh"], own["W_xh"] if dense else kind.none2, da, h, dense_x, work, rows)
+        block_sums(own["b_h"], own["W_hh"], own["W_xh"] if dense else kind.none2, da, h, dense_x, work, rows)
         if not dense:
             scatter(columns, x[:steps], da, rows.start, rows.stop)
             own["W_xh"][...] = columns.T
@@ -1486,8 +1492,8 @@ def rnn_backward(
     return dx, carried, out[0][1], rnn.Flow(row_norms, flushed)
 
 
-def sums(db: Array, dW: Array, dW_xh: Array, da: Array, h: Array, x: Array, work: Array, rows: slice) -> None:
-    """`_gradients` of a block of rows."""
+def block_sums(db: Array, dW: Array, dW_xh: Array, da: Array, h: Array, x: Array, work: Array, rows: slice) -> None:
+    """`_gradients` of a block of rows; those that it leaves transposed are turned."""
     kind = of_dtype(da.dtype)
     T, _, M = da.shape
     first, count = rows.start, rows.stop - rows.start
@@ -1496,7 +1502,7 @@ def sums(db: Array, dW: Array, dW_xh: Array, da: Array, h: Array, x: Array, work
     for i in turned:
         results[i] = room().empty(results[i].shape[::-1], da.dtype)
     for span in spans(T * count, M * (h.shape[2] + x.shape[2]), DEPTH):
-        gradients(kind.functions, db, *results, da, h, x, work, kind.width, first, count, *span)
+        gradients(kind.functions, db, *results, da, h, x, work, kind.width, kind.narrow, first, count, *span)
     for i in turned:
         (dW, dW_xh)[i][...] = results[i].T
 
@@ -1546,7 +1552,7 @@ def linear_backward(
     out = out or new_gradients(params, dy.shape[1], dtype)
     work = here.empty(for_gradients(kind, O, H, 0), dtype)
     for rows, own in out:
-        sums(own["b_y"], own["W_hy"], kind.none2, dy, h, kind.none3, work, rows)
+        block_sums(own["b_y"], own["W_hy"], kind.none2, dy, h, kind.none3, work, rows)
     dh = here.empty(h.shape, dtype) if inputs else None
     if dh is not None:
         products(dh, dy, W_hy, kind.none1, work)
