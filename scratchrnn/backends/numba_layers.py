@@ -92,9 +92,8 @@ def _saturated(fractions: Array, h: Array, valid: Array | None, tanh: bool, limi
             for j in range(H):
                 count += np.int32(h[i, j] == 0)
         fractions[i] = count / H
-        if valid is not None:
-            if not valid[i]:
-                fractions[i] = np.nan
+        if valid is not None and not valid[i]:
+            fractions[i] = np.nan
 
 
 def rows_of(a: Array) -> Array:

@@ -1184,11 +1184,10 @@ def _mse(dy: Array, losses: Array, y: Array, target: Array, mask: Array | None, 
     scale = y.dtype.type(2 / outputs)
     for k in range(K):
         for n in range(N):
-            if mask is not None:
-                if not mask[k, n]:
-                    for o in range(O):
-                        dy[k, n, o] = 0
-                    continue
+            if mask is not None and not mask[k, n]:
+                for o in range(O):
+                    dy[k, n, o] = 0
+                continue
             total = 0.0
             for o in range(O):
                 error = y[k, n, o] - target[k, n, o]
@@ -1210,11 +1209,10 @@ def _cross_entropy(dy: Array, losses: Array, y: Array, target: Array, mask: Arra
         losses[n] = 0
     for k in range(K):
         for n in range(N):
-            if mask is not None:
-                if not mask[k, n]:
-                    for o in range(O):
-                        dy[k, n, o] = 0
-                    continue
+            if mask is not None and not mask[k, n]:
+                for o in range(O):
+                    dy[k, n, o] = 0
+                continue
             c, largest = target[k, n], y[k, n, 0]
             for o in range(O):
                 largest = y[k, n, o] if y[k, n, o] > largest else largest
