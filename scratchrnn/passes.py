@@ -282,8 +282,8 @@ def runs(network: Network, backend: Backend, params: Parameters, blocks: Sequenc
     if not isinstance(blocks[0], slice):
         return [Run(rows, [(i, slice(0, len(rows)))]) for i, rows in enumerate(blocks)]
     outputs = sum(shape[0] for shape in params.shapes.values() if len(shape) == 1)  # every unit has a bias
-    # Its states, ∂L/∂h and ∂L/∂a; of two directions, which go through copies in their own time, twice as much.
-    row = 3 * network.directions * T * outputs * params.vector.itemsize
+    # Its states, and ∂L/∂h, then ∂L/∂a; of two directions, which go through copies in their own time, twice as much.
+    row = 2 * network.directions * T * outputs * params.vector.itemsize
     found = []
     for numbers in (backend if apart else Backend()).together(blocks, params.vector.nbytes, row):
         start = blocks[numbers[0]].start

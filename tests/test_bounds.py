@@ -75,6 +75,10 @@ class Guarded:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def holds(self, array: np.ndarray) -> bool:
+        """That a twin may write over ∂L/∂h."""
+        return True
+
 
 class GuardedNumpy:
     """numpy, as the twins' module sees it: what it makes is guarded."""

@@ -63,3 +63,15 @@ def test_a_block_within_a_block_takes_what_is_free() -> None:
             inner = room.empty((8,), FLOAT)
         again = room.empty((8,), FLOAT)
     assert again is inner and not np.shares_memory(outer, inner)
+
+
+def test_a_room_holds_what_it_gave_and_views_of_it() -> None:
+    room = Room()
+    assert not room.holds(np.empty(3))
+    arrays(room, (64,))
+    with room:
+        own = room.empty((4, 6), FLOAT)
+        too_large = room.empty((1000,), FLOAT)
+        assert room.holds(own) and room.holds(own[1:]) and room.holds(own.reshape(-1)[3:])
+        assert not room.holds(too_large) and not room.holds(np.empty((4, 6))) and not room.holds(own.copy())
+    assert not room.holds(own)  # nothing may be spent any more

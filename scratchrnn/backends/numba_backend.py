@@ -16,7 +16,7 @@ from .threads import pool
 MAX_BLOCKS = 8
 TOGETHER = 64  # rows that blocks run as one have at most: enough to share a weight among
 CACHED = 1 << 20  # bytes of weights that stay in a second-level cache beside what a step reads
-NEAR = 3 << 20  # bytes that a run may leave behind, to find them not too far away when it comes to sums over all steps
+NEAR = 2 << 20  # bytes that a run may leave behind, to find them not too far away when it comes to sums over all steps
 MIN_WORK = 1 << 22  # multiplications going forward: with the way back about half a millisecond, worth handing over
 
 

@@ -1115,9 +1115,9 @@ def _through_time(
     """∂L/∂a_t for t = end − 1 … first. dstate (N, H) is what step `end`, or whoever takes the last state, hands back.
 
     carried (N, H), which may be dstate itself, is in the end what step `first` hands back to the one before, and on the
-    way what rows that are over hand back. da and dy (T, N, H), dy also (1, N, H) where all steps have the same; h (T +
-    1, N, H), valid as in `_states`, squares (1 or 2, N) is scratch. row_norms (T, N) and flushed (T,) become
-    ‖∂L/∂h_t[n]‖ and how many entries were set to 0. tiny is the smallest normal number.
+    way what rows that are over hand back. da and dy (T, N, H), which may be one array, dy also (1, N, H) where all
+    steps have the same; h (T + 1, N, H), valid as in `_states`, squares (1 or 2, N) is scratch. row_norms (T, N) and
+    flushed (T,) become ‖∂L/∂h_t[n]‖ and how many entries were set to 0. tiny is the smallest normal number.
     """
     product, pack = functions
     N, H = h.shape[1], h.shape[2]
@@ -1449,7 +1449,7 @@ def rnn_backward(
     nonlinearity: str = "tanh",
     out: Blocks | None = None,
 ) -> tuple[Array | None, Array, Mapping[str, Array], rnn.Flow]:
-    """Twin of `layers.rnn.backward`, with `out` as in `Blocks`."""
+    """Twin of `layers.rnn.backward`, with `out` as in `Blocks`. ∂L/∂a takes the place of a dy in the room."""
     x, h, valid = trace
     W_xh, W_hh = ready(params["W_xh"]), ready(params["W_hh"])
     T, N, H = dy.shape
@@ -1463,17 +1463,21 @@ def rnn_backward(
     row_norms, flushed = np.empty((T, N)), np.empty(T, INTEGER)
     squares = here.empty((1 if dtype.itemsize == 4 else 2, N), DOUBLE)
     dx = here.empty(x.shape, dtype) if inputs and dense else None
-    da = here.empty((T, N, H), dtype)
     work = here.empty(for_gradients(kind, H, max(D, H), N), dtype)
     steps = T if valid is None else int(valid.any(axis=1).sum())  # of the longest row
     if steps < T and (dstate.any() or dy[steps:].any()):
         steps = T  # something comes back from where all rows are over
-    dy, dstate = ready(dy if dy.strides[0] else dy[:1]), ready(dstate)
+    dstate = ready(dstate)
+    if not dy.strides[0]:  # all steps have the same
+        dy, da = ready(dy[:1]), here.empty((T, N, H), dtype)
+    else:
+        given, dy = dy, ready(dy)
+        da = dy if dy is not given or here.holds(dy) else here.empty((T, N, H), dtype)
     mask = None if valid is None else ready(valid.reshape(T, N))
     seen = da, carried, squares, row_norms, flushed
-    given = h, W_hh, mask, work, kind.width, kind.tiny, DERIVATIVE[nonlinearity]
+    rest = h, W_hh, mask, work, kind.width, kind.tiny, DERIVATIVE[nonlinearity]
     for first, end in reversed(spans(steps, N * H * H)):
-        through_time(kind.functions, *seen, dy, dstate if end == steps else carried, *given, first, end)
+        through_time(kind.functions, *seen, dy, dstate if end == steps else carried, *rest, first, end)
     if steps < T:
         for zero in (row_norms, flushed) if dx is None else (row_norms, flushed, dx):
             zero[steps:] = 0

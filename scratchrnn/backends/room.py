@@ -27,10 +27,14 @@ class Room:
     A room that was too small is made larger when the outermost block ends, up to LIMIT. What shall outlive its block
     must be copied. The arrays themselves are kept too: a pass asks for the same ones as the pass before, and to find
     one costs less than to make it.
+
+    On the way back an array that the room holds is spent by the layer that it is handed to as ∂L/∂h: something else may
+    stand in its place afterwards.
     """
 
     def __init__(self) -> None:
-        self._memory = np.empty(0, np.uint8)
+        self._raw = np.empty(0, np.uint8)
+        self._memory = self._raw[:]  # of it, from where a line begins
         self._size = 0
         self._used = 0
         self._most = 0
@@ -46,8 +50,8 @@ class Room:
         if not self._starts and self._size < self._most <= LIMIT:
             self._size = self._most
             self._arrays.clear()
-            raw = np.empty(self._size + LINE, np.uint8)
-            self._memory = raw[-raw.ctypes.data % LINE :][: self._size]
+            self._raw = np.empty(self._size + LINE, np.uint8)
+            self._memory = self._raw[-self._raw.ctypes.data % LINE :][: self._size]
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         """An array whose entries are whatever was there."""
@@ -63,6 +67,10 @@ class Room:
                 self._arrays[key] = kept
         array, self._used = kept
         return array
+
+    def holds(self, array: Array) -> bool:
+        """Whether the array, or what it is a view of, lies in the memory of the room and a block is open."""
+        return bool(self._starts) and array.base is self._raw
 
     def _make(self, start: int, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Array, int]:
         """An array that starts there, elsewhere where there is no room for it, and where the next one may start."""
