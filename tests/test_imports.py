@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,6 +143,26 @@ def test_importing_the_package_is_light() -> None:
         seconds.append(taken)
     print(f"import scratchrnn: {min(seconds):.3f} s beyond numpy")
     assert min(seconds) < 0.25
+
+
+def test_gradients_leave_scipy_alone(tmp_path: Path) -> None:
+    """Numba would import scipy.linalg, here a package that says so, to see whether it is there. It still does where
+    compiled code calls BLAS."""
+    linalg = tmp_path / "scipy" / "linalg"
+    linalg.mkdir(parents=True)
+    (linalg.parent / "__init__.py").write_text("__version__ = '1.0'")
+    (linalg / "__init__.py").write_text("print('read')")
+    (linalg / "cython_blas.py").touch()
+    code = """if True:
+        import numba, numpy as np, scratchrnn, sys
+        model = scratchrnn.VanillaRNN(1, 3, 1, backend="numba")
+        model.loss_and_grads(np.ones((2, 5, 1)), np.zeros((2, 5, 1)))
+        print(sum("scipy.linalg" in name for name in sys.modules))
+        numba.njit("float64(float64[::1], float64[::1])")(lambda a, b: np.dot(a, b))
+        """
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["0", "read"], done.stderr
 
 
 def test_public_names_are_documented() -> None:
