@@ -178,6 +178,7 @@ def backward(
     Parameters
     ----------
     dy : ∂L/∂y (K, N, O), of the outputs that `forward` computed; `counted` says which steps they are (None: all).
+        Where it lies in the room of the backend it is spent, as each ∂L/∂x on the way down.
     grads : blocks of rows, and what takes the gradients of the parameters of each.
     batch_rows : what flow.per_sample multiplies ‖∂L/∂h_t[n]‖ by.
     dstates : ∂L/∂(last states), like forward.h_last; None is zeros.
@@ -282,8 +283,9 @@ def runs(network: Network, backend: Backend, params: Parameters, blocks: Sequenc
     if not isinstance(blocks[0], slice):
         return [Run(rows, [(i, slice(0, len(rows)))]) for i, rows in enumerate(blocks)]
     outputs = sum(shape[0] for shape in params.shapes.values() if len(shape) == 1)  # every unit has a bias
-    # Its states, and ∂L/∂h, then ∂L/∂a; of two directions, which go through copies in their own time, twice as much.
-    row = 2 * network.directions * T * outputs * params.vector.itemsize
+    # Its states, ∂L/∂h and, where it does not take the place of that, ∂L/∂a; of two directions, which go through copies
+    # in their own time, twice as much.
+    row = 3 * network.directions * T * outputs * params.vector.itemsize
     found = []
     for numbers in (backend if apart else Backend()).together(blocks, params.vector.nbytes, row):
         start = blocks[numbers[0]].start

@@ -76,8 +76,8 @@ class Guarded:
         pass
 
     def holds(self, array: np.ndarray) -> bool:
-        """That a twin may write over ∂L/∂h."""
-        return True
+        """Whether a twin may write over ∂L/∂h: both are tried."""
+        return self.at_end
 
 
 class GuardedNumpy:

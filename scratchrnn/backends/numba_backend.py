@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from importlib.util import find_spec
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,10 +17,8 @@ from .threads import pool
 MAX_BLOCKS = 8
 TOGETHER = 64  # rows that blocks run as one have at most: enough to share a weight among
 CACHED = 1 << 20  # bytes of weights that stay in a second-level cache beside what a step reads
-NEAR = 2 << 20  # bytes that a run may leave behind, to find them not too far away when it comes to sums over all steps
+NEAR = 3 << 20  # bytes that a run may leave behind, to find them not too far away when it comes to sums over all steps
 MIN_WORK = 1 << 22  # multiplications going forward: with the way back about half a millisecond, worth handing over
-
-BLAS = "scipy.linalg.cython_blas"
 
 
 def import_numba() -> None:
@@ -30,24 +26,23 @@ def import_numba() -> None:
 
     Numba's first kernel makes it import `numba.np.arraymath`, which imports scipy.linalg to see whether compiled code
     could call BLAS. Ours never does; where SciPy is installed, that took a fifth of the time from the start of Python
-    to the first gradients (0.2 of 1.0 s). So an empty module stands in for SciPy's while arraymath is imported, which
-    takes a hundredth of a second. Compiled code that does call BLAS loses nothing: when it compiles such a call, Numba
-    imports SciPy again.
+    to the first gradients (0.2 of 1.0 s). So arraymath is imported here, and for that moment its question whether BLAS
+    is there (`ensure_blas`) asks nothing. Numba asks again whenever it compiles such a call.
     """
-    import numba
+    import numba  # noqa: F401
 
-    if BLAS in sys.modules or find_spec("scipy") is None:
+    if "scipy" not in sys.modules or "numba.np.arraymath" in sys.modules:  # numba imports scipy where it is installed
         return
-    stand_in = ModuleType(BLAS)
-    try:
-        with suppress(ModuleNotFoundError):  # of a Numba that has such modules no more
-            import numba.np.linalg  # which arraymath needs, so that nothing else is imported meanwhile
+    with suppress(ImportError, AttributeError):  # of a Numba that has other names: it imports what it wants
+        from numba.np import linalg
 
-            sys.modules[BLAS] = stand_in
-            import numba.np.arraymath  # noqa: F401
-    finally:
-        if sys.modules.get(BLAS) is stand_in:
-            del sys.modules[BLAS]
+        ensure_blas = linalg.ensure_blas
+        linalg.ensure_blas = lambda: None
+        try:
+            from numba.np import arraymath
+        finally:
+            linalg.ensure_blas = ensure_blas
+        arraymath.ensure_blas = ensure_blas  # type: ignore[attr-defined]
 
 
 class NumbaBackend(Backend):

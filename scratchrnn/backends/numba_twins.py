@@ -1449,7 +1449,10 @@ def rnn_backward(
     nonlinearity: str = "tanh",
     out: Blocks | None = None,
 ) -> tuple[Array | None, Array, Mapping[str, Array], rnn.Flow]:
-    """Twin of `layers.rnn.backward`, with `out` as in `Blocks`. ∂L/∂a takes the place of a dy in the room."""
+    """Twin of `layers.rnn.backward`, with `out` as in `Blocks`.
+
+    ∂L/∂a takes the place of a dy that lies in the room, as a layer above made it: nobody looks at that again.
+    """
     x, h, valid = trace
     W_xh, W_hh = ready(params["W_xh"]), ready(params["W_hh"])
     T, N, H = dy.shape
@@ -1471,13 +1474,14 @@ def rnn_backward(
     if not dy.strides[0]:  # all steps have the same
         dy, da = ready(dy[:1]), here.empty((T, N, H), dtype)
     else:
-        given, dy = dy, ready(dy)
-        da = dy if dy is not given or here.holds(dy) else here.empty((T, N, H), dtype)
+        as_given, dy = dy, ready(dy)
+        ours = dy is not as_given or here.holds(dy)  # a copy, or spent
+        da = dy if ours else here.empty((T, N, H), dtype)
     mask = None if valid is None else ready(valid.reshape(T, N))
     seen = da, carried, squares, row_norms, flushed
-    rest = h, W_hh, mask, work, kind.width, kind.tiny, DERIVATIVE[nonlinearity]
+    given = h, W_hh, mask, work, kind.width, kind.tiny, DERIVATIVE[nonlinearity]
     for first, end in reversed(spans(steps, N * H * H)):
-        through_time(kind.functions, *seen, dy, dstate if end == steps else carried, *rest, first, end)
+        through_time(kind.functions, *seen, dy, dstate if end == steps else carried, *given, first, end)
     if steps < T:
         for zero in (row_norms, flushed) if dx is None else (row_norms, flushed, dx):
             zero[steps:] = 0

@@ -27,14 +27,11 @@ class Room:
     A room that was too small is made larger when the outermost block ends, up to LIMIT. What shall outlive its block
     must be copied. The arrays themselves are kept too: a pass asks for the same ones as the pass before, and to find
     one costs less than to make it.
-
-    On the way back an array that the room holds is spent by the layer that it is handed to as ∂L/∂h: something else may
-    stand in its place afterwards.
     """
 
     def __init__(self) -> None:
         self._raw = np.empty(0, np.uint8)
-        self._memory = self._raw[:]  # of it, from where a line begins
+        self._memory = self._raw[:]  # the part of it that begins with a line
         self._size = 0
         self._used = 0
         self._most = 0
@@ -69,7 +66,10 @@ class Room:
         return array
 
     def holds(self, array: Array) -> bool:
-        """Whether the array, or what it is a view of, lies in the memory of the room and a block is open."""
+        """Whether the array, or what it is a view of, lies in the memory of the room, whoever asked for it there.
+
+        Never while no block is open: then nothing of the room is in use.
+        """
         return bool(self._starts) and array.base is self._raw
 
     def _make(self, start: int, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Array, int]:
