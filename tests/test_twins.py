@@ -745,7 +745,7 @@ def test_in_a_room_the_derivative_is_spent(
             actual = copy.deepcopy(twin(params, given, trace, dstate, **options))
             spent = not np.array_equal(given, dy)
         assert_same(actual, expected, expected, 0.0, name)
-        assert spent or text is stack.backward or dy.size == 1  # which copies the halves of two directions
+        assert spent or text is stack.backward or dy.size == 1  # a stack copies the halves of two directions
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,20 +30,18 @@ def import_numba() -> None:
     to the first gradients (0.2 of 1.0 s). So arraymath is imported here, and for that moment its question whether BLAS
     is there (`ensure_blas`) asks nothing. Numba asks again whenever it compiles such a call.
     """
-    import numba  # noqa: F401
-
+    import_module("numba")
     if "scipy" not in sys.modules or "numba.np.arraymath" in sys.modules:  # numba imports scipy where it is installed
         return
     with suppress(ImportError, AttributeError):  # of a Numba that has other names: it imports what it wants
-        from numba.np import linalg
-
+        linalg: Any = import_module("numba.np.linalg")
         ensure_blas = linalg.ensure_blas
         linalg.ensure_blas = lambda: None
         try:
-            from numba.np import arraymath
+            arraymath: Any = import_module("numba.np.arraymath")
         finally:
             linalg.ensure_blas = ensure_blas
-        arraymath.ensure_blas = ensure_blas  # type: ignore[attr-defined]
+        arraymath.ensure_blas = ensure_blas
 
 
 class NumbaBackend(Backend):
