@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -95,6 +98,154 @@ def test_an_interrupt_comes_through(pool: Pool) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         pool.map(interrupt, range(4))
+
+
+def test_an_interrupt_comes_before_the_error_of_a_block() -> None:
+    """In whichever of two blocks that run at once it was raised."""
+    for interrupted in (0, 1):
+        meeting = threading.Barrier(2)
+
+        def fail(i: int, interrupted: int = interrupted, meeting: threading.Barrier = meeting) -> None:
+            meeting.wait(timeout=10)
+            raise KeyboardInterrupt if i == interrupted else ValueError
+
+        pool = Pool(2)
+        with pytest.raises(KeyboardInterrupt):
+            pool.map(fail, range(2))
+        pool._close()
+
+
+@contextmanager
+def interrupted_every(seconds: float, repeats: bool = True) -> Iterator[None]:
+    """Raise KeyboardInterrupt in the main thread as Ctrl-C does, once or again and again."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds if repeats else 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+timers = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+
+
+@timers
+@pytest.mark.parametrize("caller_works", [True, False], ids=["in a block", "waiting"])
+def test_no_block_runs_after_an_interrupt(caller_works: bool) -> None:
+    """The interrupt comes while the caller is in a block of its own, or waits for a worker; a second one follows."""
+    pool = Pool(2)
+    meeting = threading.Barrier(2)
+    caller = threading.get_ident()
+    running, started = set(), []
+
+    def block(i: int) -> None:
+        started.append(i)
+        running.add(i)
+        try:
+            if i < 2:
+                meeting.wait(timeout=10)
+            for _ in range(300 if threading.get_ident() != caller or caller_works else 0):
+                time.sleep(0.001)
+        finally:
+            running.remove(i)
+
+    with pytest.raises(KeyboardInterrupt), interrupted_every(0.1):
+        try:
+            pool.map(block, range(2 if not caller_works else 9))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    assert not running and sorted(started) == [0, 1]
+    time.sleep(0.05)
+    assert len(started) == 2
+    assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]
+    pool._close()
+
+
+@timers
+def test_an_interrupt_while_a_worker_starts_leaves_no_unlisted_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    pool, before = Pool(2), threading.active_count()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupted)
+        pool.map(abs, range(4))
+    for _ in range(200):
+        if threading.active_count() == before:
+            break
+        time.sleep(0.01)
+    assert threading.active_count() == before and not pool._workers
+    assert pool.map(abs, range(4)) == list(range(4)) and len(pool._workers) == 1
+    pool._close()
+
+
+@pytest.fixture
+def two_cores() -> Iterator[set[int]]:
+    """Two cores that this thread may use, and no others."""
+    if not hasattr(os, "sched_setaffinity") or usable_cores() < 2:
+        pytest.skip("needs two cores, and a system that binds threads to them")
+    before = os.sched_getaffinity(0)
+    cores = set(sorted(before)[:2])
+    os.sched_setaffinity(0, cores)
+    yield cores
+    os.sched_setaffinity(0, before)
+
+
+def cores_of_two_blocks(pool: Pool) -> dict[bool, set[int]]:
+    """What the caller (True) and a worker may run on while both of them run a block."""
+    meeting = threading.Barrier(2)
+    caller = threading.get_ident()
+
+    def block(i: int) -> tuple[bool, set[int]]:
+        meeting.wait(timeout=10)
+        return threading.get_ident() == caller, os.sched_getaffinity(0)
+
+    return dict(pool.map(block, range(2)))
+
+
+def wait_until_free(pool: Pool, cores: set[int]) -> None:
+    """Until the worker has given itself these cores back, which it does after the job."""
+    (worker,) = pool._workers
+    assert worker.native_id is not None
+    for _ in range(200):
+        if os.sched_getaffinity(worker.native_id) == cores:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the worker is still bound to {os.sched_getaffinity(worker.native_id)}")
+
+
+def test_a_worker_has_a_core_of_its_own_during_a_job(two_cores: set[int]) -> None:
+    """The caller keeps all of its cores: an interrupt can leave none of it behind. The worker gets them back."""
+    pool = Pool(2)
+    for _ in range(20):
+        cores = cores_of_two_blocks(pool)
+        assert cores[True] == two_cores
+        assert len(cores[False]) == 1 and cores[False] < two_cores
+        assert os.sched_getaffinity(0) == two_cores
+    wait_until_free(pool, two_cores)
+    pool._close()
+
+
+def test_workers_follow_a_process_that_is_given_other_cores(two_cores: set[int]) -> None:
+    pool = Pool(2)
+    cores_of_two_blocks(pool)
+    first = {min(two_cores)}
+    os.sched_setaffinity(0, first)
+    assert cores_of_two_blocks(pool) == {True: first, False: first}
+    os.sched_setaffinity(0, two_cores)
+    assert len(cores_of_two_blocks(pool)[False]) == 1
+    wait_until_free(pool, two_cores)
+    pool.resize(3)  # more threads than cores: none is bound
+    assert cores_of_two_blocks(pool)[True] == two_cores
+    pool._close()
 
 
 def test_nested_use_ends(pool: Pool) -> None:
@@ -341,3 +492,68 @@ def test_the_interpreter_exits_cleanly(register: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:-1] == ["before True", *(["at exit True"] if register else [])]
     assert not done.stderr or done.stderr.startswith("scratchrnn: compiling")
+
+
+# Interrupts. In a process of its own: the timer may strike anywhere.
+
+INTERRUPTS = """
+import gc, json, os, random, signal, subprocess, sys, time
+import numpy as np
+import scratchrnn as sr
+from scratchrnn.backends import numba_backend
+
+numba_backend.MIN_WORK = 1
+sr.set_num_threads(2)
+rng = np.random.default_rng(3)
+model = sr.VanillaRNN(3, 16, 2, backend="numba", dtype="float32")
+batch = {"x": rng.normal(size=(40, 30, 3)), "target": rng.normal(size=(40, 30, 2)), "inputs": True}
+expected = model.loss_and_grads(**batch)
+
+CORES = "sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []"
+
+def cores():
+    return eval(CORES)
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+def same():
+    r = model.loss_and_grads(**batch)
+    return bool(np.array_equal(r.grads.vector, expected.grads.vector) and np.array_equal(r.grads_x, expected.grads_x))
+
+signal.signal(signal.SIGALRM, interrupt)
+before, faults, rest = cores(), [], random.Random(5)
+for i in range(int(sys.argv[1])):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, rest.uniform(0.001, 0.005), 0.001)
+        while True:
+            model.loss_and_grads(**batch)
+    except KeyboardInterrupt:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    if cores() != before:
+        faults.append(f"cores {cores()} after interrupt {i}")
+        os.sched_setaffinity(0, before)
+    if not gc.isenabled():
+        faults.append(f"no garbage collector after interrupt {i}")
+        gc.enable()
+    if i % 20 == 0 and not same():
+        faults.append(f"another result after interrupt {i}")
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+child = [sys.executable, "-c", f"import json, os; print(json.dumps({CORES}))"]
+cores_of_child = json.loads(subprocess.run(child, capture_output=True, text=True, check=True).stdout)
+print(json.dumps([before, cores_of_child, same(), faults[:20], len(faults)]))
+"""
+
+
+@timers
+def test_interrupts_leave_nothing_behind() -> None:
+    """SCRATCHRNN_INTERRUPTS sets how many there are."""
+    interrupts = os.environ.get("SCRATCHRNN_INTERRUPTS", "400")
+    done = subprocess.run([sys.executable, "-c", INTERRUPTS, interrupts], capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    before, cores_of_child, same, faults, count = json.loads(done.stdout)
+    assert (count, faults) == (0, [])
+    assert cores_of_child == before and same

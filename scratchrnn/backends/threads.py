@@ -17,6 +17,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -25,16 +26,21 @@ Result = TypeVar("Result")
 
 
 class Job:
-    """The blocks of one call: which are claimed, which are done, what went wrong."""
+    """The blocks of one call: which are claimed, what came out, what went wrong.
+
+    An interrupt (Ctrl-C) is raised by a signal handler, which Python runs in the main thread alone. It may so end the
+    caller's part of a job at any point, but never a worker's. What the caller waits for is therefore recorded by
+    workers only: a worker holds a lock of its own as long as it works on the job.
+    """
 
     def __init__(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
         self._function = function
         self._items = items
         self._lock = threading.Lock()
         self._claimed = 0
-        self._running = 0
-        self._idle = threading.Event()  # set while no block is running
+        self._helpers: list[threading.Lock] = []  # one for each worker that joined; held until it leaves
         self._context = contextvars.copy_context()  # np.errstate and the like hold in the workers too
+        self.cores: set[int] | None = None  # what a worker may run on after the job, where it was bound for it
         self.results: list[Any] = [None] * len(items)
         self.errors: dict[int, BaseException] = {}
 
@@ -46,26 +52,40 @@ class Job:
                 if i == len(self._items) or self.errors:
                     return
                 self._claimed += 1
-                self._running += 1
-                self._idle.clear()
             try:
                 self.results[i] = self._function(self._items[i])
             except BaseException as error:
-                with self._lock:
-                    self.errors[i] = error
-            finally:
-                with self._lock:
-                    self._running -= 1
-                    if not self._running:
-                        self._idle.set()
+                self.errors[i] = error
 
     def help(self) -> None:
-        """`work` in a worker, under the caller's context variables."""
-        self._context.copy().run(self.work)
+        """`work` in a worker, under the caller's context variables, unless no block is left."""
+        working = threading.Lock()
+        with working:
+            with self._lock:
+                if self._claimed == len(self._items) or self.errors:
+                    return
+                self._helpers.append(working)
+            self._context.copy().run(self.work)
 
-    def wait(self) -> None:
-        """Until no block is running any more. For the caller, once `work` is through: nothing is claimed after that."""
-        self._idle.wait()
+    def finish(self) -> None:
+        """Start no further block, and wait for those that are running. An interrupt is raised after that."""
+        interrupt = None
+        while True:
+            try:
+                with self._lock:
+                    self._claimed = len(self._items)
+                for working in self._helpers:
+                    with working:
+                        pass
+                break
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+    def first_error(self) -> BaseException:
+        """What to raise: an interrupt if there was one, otherwise the error of the first block that failed."""
+        return min(self.errors.items(), key=lambda item: (isinstance(item[1], Exception), item[0]))[1]
 
 
 class Pool:
@@ -90,32 +110,43 @@ class Pool:
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """[function(item) for item in items], results in order.
 
-        An exception in a block is raised here, that of the first block where there are several; blocks not yet started
-        are then left out, and none is running any more.
+        An exception in a block is raised here, that of the first block where there are several. Whether `map` returns
+        or raises, also an interrupt: no block is running any more, and none is started later.
         """
         helpers = min(self.size, len(items)) - 1
         if helpers < 1:
             return [function(item) for item in items]
         job = Job(function, items)
-        with self._lock:
-            helpers = min(helpers, self._hire(helpers))
-            cores = spread(self._workers) if helpers == len(self._workers) else None
-            for _ in range(helpers):
-                self._jobs.put(job)
         try:
-            job.work()
-            job.wait()
+            try:
+                with self._lock:
+                    self._offer(job, helpers)
+                job.work()
+            finally:
+                job.finish()
         finally:
-            if cores is not None:
-                os.sched_setaffinity(0, cores)
+            job.finish()  # again, for an interrupt that comes just before the one above begins
         if job.errors:
-            raise job.errors[min(job.errors)]
+            raise job.first_error()
         return job.results
+
+    def _offer(self, job: Job, helpers: int) -> None:
+        """Hand the job to that many workers, or to as many as there are."""
+        helpers = min(helpers, self._hire(helpers))
+        if _current_core is not None:
+            cores = os.sched_getaffinity(0)
+            if helpers == len(self._workers) and spread(self._workers, cores):
+                job.cores = self._cores = cores
+            elif cores != self._cores and threading.current_thread() not in self._workers:  # itself perhaps bound
+                bind(self._workers, [cores] * len(self._workers))  # follow a process that was given other cores
+                self._cores = cores
+        for _ in range(helpers):
+            self._jobs.put(job)
 
     def _hire(self, helpers: int) -> int:
         """Start workers up to that number; how many there are, which is fewer where no thread can be started."""
         while len(self._workers) < helpers and not self._closed:
-            worker = threading.Thread(target=_serve, args=(self._jobs,), name="scratchrnn worker", daemon=True)
+            worker = threading.Thread(target=self._serve, args=(self._jobs,), name="scratchrnn worker", daemon=True)
             try:
                 worker.start()
             except RuntimeError:  # the interpreter is shutting down, or the system refuses
@@ -123,11 +154,27 @@ class Pool:
             self._workers.append(worker)
         return len(self._workers)
 
+    def _serve(self, jobs: SimpleQueue[Job | None]) -> None:
+        """Worker loop: help with one job after another. `None` stops the thread."""
+        with self._lock:  # held by the caller that starts this thread; an interrupt may keep it from listing the thread
+            if threading.current_thread() not in self._workers:
+                return
+        while True:
+            job = jobs.get()
+            if job is None:
+                return
+            job.help()
+            if job.cores is not None:
+                with suppress(OSError):
+                    os.sched_setaffinity(0, job.cores)
+            del job  # a waiting worker keeps no arrays alive
+
     def _start_over(self) -> None:
         """No workers, and a lock that nobody holds: the state at first, and in a forked child, which has no threads."""
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._workers: list[threading.Thread] = []
+        self._cores: set[int] = set()  # that the last caller could run on
 
     def _close(self) -> None:
         """Send the workers home before the interpreter goes; later calls run in the caller's thread alone."""
@@ -137,40 +184,34 @@ class Pool:
             for _ in workers:
                 self._jobs.put(None)
         for worker in workers:
-            worker.join(timeout=1.0)  # a block abandoned by Ctrl-C may still be running; never hang on it
+            worker.join(timeout=1.0)  # a daemon thread's block may still be running; never hang on it
 
 
-def _serve(jobs: SimpleQueue[Job | None]) -> None:
-    """A worker's life: help with one job after another until sent home."""
-    while True:
-        job = jobs.get()
-        if job is None:
-            return
-        job.help()
-        del job  # a waiting worker keeps no arrays alive
-
-
-def spread(workers: Sequence[threading.Thread]) -> set[int] | None:
-    """Where these workers and the calling thread are as many as the cores: a core for each of them, for one job.
+def spread(workers: Sequence[threading.Thread], cores: set[int]) -> bool:
+    """Where these workers and the calling thread are as many as the cores: give each worker a core for one job.
 
     A scheduler may wake a worker on the very core whose thread woke it and leave it there for some milliseconds, which
-    is a whole job: measured, two threads then took as long as one. Returns the cores that the caller may run on, for it
-    to have them back after the job; None where nothing was done.
+    is a whole job: measured, two threads then took as long as one. So each worker is bound to a core, none of them to
+    the one that the caller is running on. The caller itself is left alone: an interrupt could keep it from undoing what
+    was done to it, and every process that it starts would inherit that. A worker undoes it after the job.
+
+    Returns whether it did.
     """
-    if _current_core is None:
-        return None
-    cores = os.sched_getaffinity(0)
-    here = _current_core()
-    if here not in cores or len(cores) != len(workers) + 1:
-        return None
-    try:
-        for worker, core in zip(workers, sorted(cores - {here}), strict=True):
+    if len(cores) != len(workers) + 1 or _current_core is None:
+        return False
+    current = _current_core()
+    if current not in cores:
+        return False
+    bind(workers, [{core} for core in sorted(cores - {current})])
+    return True
+
+
+def bind(workers: Sequence[threading.Thread], cores: Sequence[set[int]]) -> None:
+    """Let each worker run on these cores only. A system that forbids it keeps its own order."""
+    with suppress(OSError):
+        for worker, allowed in zip(workers, cores, strict=True):
             if worker.native_id is not None:
-                os.sched_setaffinity(worker.native_id, {core})
-        os.sched_setaffinity(0, {here})
-    except OSError:  # a system that forbids it keeps its own order
-        return None
-    return cores
+                os.sched_setaffinity(worker.native_id, allowed)
 
 
 def _find_current_core() -> Callable[[], int] | None:
