@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from . import passes
-from .backends.arrays import Array, namespace, to_numpy
+from ._numerics import any_magnitude
+from .backends import resolve
+from .backends.arrays import Array, as_array, namespace, to_numpy
 from .checks import integer
-from .door import as_array
 from .gradients.flow import Flow, LayerFlow
 from .gradients.saturation import of_cells
 from .model import LossAndGrads, Outputs, SequenceModel
-from .parameters import Parameters
+from .parameters import Parameters, assign
 from .passes import Batch
 
 
@@ -36,7 +37,8 @@ class EncoderDecoder:
     length : symbols that it writes.
 
     `params` holds the parameters of both, "encoder.…" and "decoder.…", in one vector of which the two models' own are
-    views. Raises ValueError where the two do not fit together.
+    views. So a model can be part of one EncoderDecoder only; `copy.deepcopy(model)` is free for another. Raises
+    ValueError where the two do not fit together, or one of them is part of another EncoderDecoder.
 
     >>> from scratchrnn import RNN, Linear
     >>> encoder = SequenceModel([RNN(5, 8)], backend="numpy")
@@ -46,14 +48,21 @@ class EncoderDecoder:
     """
 
     def __init__(self, encoder: SequenceModel, decoder: SequenceModel, length: int) -> None:
-        self.encoder, self.decoder, self.length = encoder, decoder, integer("length", length)
+        self._encoder, self._decoder, self.length = encoder, decoder, integer("length", length)
         self._check_parts()
         self._join()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what a copy or a pickle holds: there every array is one of its own, and is made a view again."""
+        self.__dict__.update(state)
+        if self.encoder.params.whole is not self._params:
+            self._join()
 
     def __call__(self, x: Any) -> Array:
         """Outputs of every step as it writes: x (N, T, D), or integer tokens (N, T), → y (N, length, V)."""
         return self.forward(x).y
 
+    @any_magnitude
     def forward(self, x: Any, h0: Any = None, lengths: Any = None) -> Outputs:
         """Read x, with `lengths` where its rows are padded, then write step by step, each time the likeliest symbol.
 
@@ -74,11 +83,13 @@ class EncoderDecoder:
         """The sequences that it makes of x: integer symbols (N, length)."""
         return to_numpy(self.forward(x, None, lengths).y).argmax(axis=2)
 
+    @any_magnitude
     def loss(self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
         """The loss alone, as `loss_and_grads` computes it."""
         state = self.encoder.forward(x, h0, lengths).h_last
         return self.decoder.loss(self._taught(x, target), target, state, steps)
 
+    @any_magnitude
     def loss_and_grads(
         self,
         x: Any,
@@ -150,22 +161,30 @@ class EncoderDecoder:
 
     def to(self, backend: str | None, dtype: Any = None) -> EncoderDecoder:
         """Move the parameters, as `SequenceModel.to`."""
-        self.encoder.to(backend, dtype)
-        self.decoder.to(backend, dtype)
+        target = self._backend if backend is None else resolve(backend)
+        for part in (self.encoder, self.decoder):
+            part._move(target, dtype)
         self._join()
         return self
 
     @property
+    def encoder(self) -> SequenceModel:
+        """The model that reads."""
+        return self._encoder
+
+    @property
+    def decoder(self) -> SequenceModel:
+        """The model that writes."""
+        return self._decoder
+
+    @property
     def params(self) -> Parameters:
-        """Parameters of both, views of one vector. Assignment puts another such vector in place."""
+        """Parameters of both, views of one vector. Assignment copies into it, as that of `SequenceModel.params`."""
         return self._params
 
     @params.setter
     def params(self, params: Parameters) -> None:
-        size = self.encoder.params.vector.size
-        self._params = params
-        self.encoder.params = self.encoder.params.like(params.vector[:size])
-        self.decoder.params = self.decoder.params.like(params.vector[size:])
+        assign(self._params, params)
 
     @property
     def layers(self) -> tuple[Any, ...]:
@@ -207,13 +226,31 @@ class EncoderDecoder:
         return shifted
 
     def _join(self) -> None:
-        parts = {"encoder.": self.encoder.params, "decoder.": self.decoder.params}
-        shapes = {prefix + name: shape for prefix, params in parts.items() for name, shape in params.shapes.items()}
-        vectors = [params.vector for params in parts.values()]
-        self.params = Parameters(shapes, namespace(vectors[0]).concatenate(vectors))
+        """Put the parameters of both into one new vector, of which theirs become views."""
+        parts = {"encoder.": self.encoder, "decoder.": self.decoder}
+        shapes = {f"{prefix}{name}": shape for prefix, part in parts.items() for name, shape in part.params.shapes.items()}
+        vectors = [part.params.vector for part in parts.values()]
+        self._params = Parameters(shapes, namespace(vectors[0]).concatenate(vectors))
+        start = 0
+        for part, vector in zip(parts.values(), vectors, strict=True):
+            end = start + vector.size
+            part._params = part.params.like(self._params.vector[start:end], whole=self._params)
+            start = end
 
     def _check_parts(self) -> None:
         encoder, decoder = self.encoder, self.decoder
+        for what, part in (("encoder", encoder), ("decoder", decoder)):
+            if not isinstance(part, SequenceModel):
+                got = f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
+                raise TypeError(f"the {what} must be a SequenceModel, got {got}; wrap layers: SequenceModel([…])")
+        taken = [what for what, part in (("encoder", encoder), ("decoder", decoder)) if part.params.whole is not None]
+        if taken:
+            raise ValueError(
+                f"this {taken[0]} is already part of an EncoderDecoder, whose parameters it shares; make a new one, or "
+                f"pass copy.deepcopy({taken[0]})"
+            )
+        if encoder is decoder:
+            raise ValueError("encoder and decoder must be two models, got the same one twice; make a second one")
         if (encoder.backend, encoder.dtype) != (decoder.backend, decoder.dtype):
             raise ValueError(
                 f"the encoder is {encoder.dtype} on {encoder.backend}, the decoder {decoder.dtype} on {decoder.backend}"

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .gradients.record import FlowRecord
 from .optimizers import Moments, Optimizer
+
+
+class CallbackState(NamedTuple):
+    """What a callback needs to go on in a later call of `fit`."""
+
+    type: str  # module and name of its class
+    arguments: Mapping[str, Any]  # what it was made with
+    state: Mapping[str, Any]  # what its `state_dict` returned
 
 
 @dataclass
@@ -34,12 +43,23 @@ class History:
     interrupted: bool = False
     moments: Moments = field(default_factory=dict)
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
+    callbacks: list[CallbackState] = field(default_factory=list)
 
     def end_epoch(self, loss: float, val_loss: float | None) -> None:
         """Record an epoch. Earlier epochs without validation count as NaN, so that the lists stay in step."""
         self.loss.append(loss)
         if val_loss is not None:
             self.val_loss += [math.nan] * (len(self.loss) - 1 - len(self.val_loss)) + [val_loss]
+
+    @property
+    def latest(self) -> float:
+        """What the last epoch is judged by: its validation loss, or its training loss where it has none."""
+        return self.val_loss[-1] if self.validated else self.loss[-1]
+
+    @property
+    def validated(self) -> bool:
+        """Whether the last epoch has a validation loss."""
+        return bool(self.loss) and len(self.val_loss) == len(self.loss)
 
     @property
     def epochs(self) -> int:

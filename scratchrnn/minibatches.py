@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .backends.arrays import namespace, to_numpy
-from .door import all_finite, as_array
+from .backends.arrays import as_array, namespace, plain, to_numpy
+from .door import all_finite
 from .model import SequenceModel
 from .steps import counted_steps
 
@@ -23,6 +23,22 @@ class BatchSource(Protocol):
 
     def gather(self, rows: np.ndarray) -> tuple[Any, Any]:
         """x and target of the sequences with these numbers, batch first."""
+
+
+def is_batch_source(x: Any) -> bool:
+    """Whether x makes its own minibatches. What NumPy reads as an array never does, though it may have a `gather` too.
+
+    Raises TypeError for a class, and for an object with a gather and no length.
+    """
+    if not callable(getattr(x, "gather", None)) or (not isinstance(x, type) and hasattr(x, "__array__")):
+        return False
+    if namespace(x) is not np:
+        return False
+    if isinstance(x, type):
+        raise TypeError(f"expected an object, got the class {x.__name__}; make one: {x.__name__}(…)")
+    if not hasattr(x, "__len__"):
+        raise TypeError(f"a batch source has a length and a gather(rows), but {type(x).__name__} has no __len__")
+    return True
 
 
 class Minibatch(NamedTuple):
@@ -97,8 +113,8 @@ class Rows:
     """Arrays, checked once and gathered row by row, or a source that is asked for each minibatch."""
 
     def __init__(self, model: SequenceModel, x: Any, target: Any, steps: Any, lengths: Any) -> None:
-        self.steps = steps if isinstance(steps, str) else to_numpy(steps)
-        self._source: BatchSource | None = x if hasattr(x, "gather") else None
+        self.steps = steps if isinstance(steps, str) else to_numpy(plain("steps", steps))
+        self._source: BatchSource | None = x if is_batch_source(x) else None
         if self._source is not None:
             if target is not None or lengths is not None:
                 raise TypeError("a batch source brings its own targets; target and lengths must be None")
@@ -112,6 +128,7 @@ class Rows:
             self._length = len(self._source)
             return
         if target is None:
+            plain("x", x)  # has more to say of a data set
             raise TypeError("fit needs a target beside x, unless x is a batch source with a gather method")
         whole = model._check_batch(x, target, None, steps, lengths)
         self._length = N = whole.batch_rows
@@ -136,8 +153,8 @@ class Rows:
         """Updates of an epoch, where something counts in every piece."""
         pieces = 1
         if truncate is not None:
-            x = self._x.swapaxes(0, 1) if self._source is None else self._source.gather(np.arange(1))[0]
-            pieces = math.ceil(x.shape[1] / truncate)
+            T = self._x.shape[0] if self._source is None else self._gather(np.arange(1)).x.shape[1]
+            pieces = math.ceil(T / truncate)
         return math.ceil(self._length / batch_size) * pieces
 
     def shuffled(self, rng: np.random.Generator, batch_size: int) -> Iterator[Minibatch]:
@@ -156,10 +173,8 @@ class Rows:
 
     def _gather(self, rows: np.ndarray) -> Minibatch:
         if self._source is not None:
-            x, target = self._source.gather(rows)
+            x, target = _gathered(self._source, rows)
             N, T = x.shape[:2]
-            if not N * T:
-                raise ValueError(f"the batch source gave x of shape {tuple(x.shape)}, in which there is no step")
             return Minibatch(x, target, self.steps, None, counted_steps(self.steps, T, N, None).total)
         steps = self.steps if isinstance(self.steps, str) or self.steps.ndim == 1 else self.steps[rows]
         lengths = None if self._lengths is None else self._lengths[rows]
@@ -177,22 +192,59 @@ class Rows:
         return array.take(rows, axis=axis, out=self._kept[key], mode="clip")  # "raise" would take through a buffer
 
 
-def validation_rows(model: SequenceModel, validation: Any, steps: Any) -> Rows:
-    """What `fit` takes as validation: (x, target), a batch source, or a dict with steps and lengths of its own."""
+def _gathered(source: BatchSource, rows: np.ndarray) -> tuple[Any, Any]:
+    """x and target of these rows of a source as arrays. Their shapes are checked with the model, but for x's axes."""
+    batch = source.gather(rows)
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise TypeError(f"gather of {type(source).__name__} must return x and target, got {type(batch).__name__}")
+    try:
+        x, target = as_array("x", batch[0]), as_array("target", batch[1])
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"gather of {type(source).__name__}: {error}") from None
+    if x.ndim < 2 or not x.shape[0] * x.shape[1]:
+        raise ValueError(
+            f"gather of {type(source).__name__} gave x of shape {tuple(x.shape)}, in which there is no step; expected "
+            "(N, T, D), or integer tokens (N, T)"
+        )
+    return x, target
+
+
+def validation_rows(model: SequenceModel, validation: Any, steps: Any, lengths: Any) -> Rows:
+    """What `fit` takes as validation: (x, target), a batch source, or a dict with steps and lengths of its own.
+
+    steps, lengths : those of the training rows. What belongs to single rows there cannot hold for other rows, so it
+        must be given anew, in a dict.
+    """
+    of_rows = {} if lengths is None else {"lengths": "(N,)"}
+    if not isinstance(steps, str) and np.ndim(to_numpy(steps)) == 2:
+        of_rows["steps"] = "a mask (N, T)"
     if isinstance(validation, dict):
         unknown = set(validation) - {"x", "target", "steps", "lengths"}
         if unknown or "x" not in validation:
             raise ValueError(f"a validation dict has x, target, steps and lengths, got {', '.join(validation)}")
         given = {"target": None, "steps": steps, "lengths": None, **validation}
+        _refuse_missing(set(of_rows) - set(validation), of_rows)
         return Rows(model, given["x"], given["target"], given["steps"], given["lengths"])
-    if not isinstance(steps, str) and np.ndim(to_numpy(steps)) == 2:
-        raise ValueError("steps is a mask of the training rows; give validation as a dict with steps of its own")
     if hasattr(validation, "gather"):
+        _refuse_missing(set(of_rows) - {"lengths"}, of_rows)  # a source has rows of one length
         return Rows(model, validation, None, steps, None)
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:
         raise TypeError("validation must be (x, target), or a dict with x, target, steps and lengths")
+    _refuse_missing(set(of_rows), of_rows)
     x, target = validation
     return Rows(model, x, target, steps, None)
+
+
+def _refuse_missing(missing: set[str], of_rows: dict[str, str]) -> None:
+    """ValueError for what the training rows have and the validation rows were not given."""
+    if missing:
+        name = sorted(missing)[0]
+        example = ", ".join(f'"{each}": …' for each in ("x", "target", *sorted(of_rows)))
+        whole = '; "lengths": None says that its rows have no padding' if name == "lengths" else ""
+        raise ValueError(
+            f"{name} is {of_rows[name]} of the training rows; give validation as a dict with {name} of its own, "
+            f"validation={{{example}}}{whole}"
+        )
 
 
 def losses(

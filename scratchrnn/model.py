@@ -7,20 +7,22 @@ a VanillaRNN a single array.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 
 from . import door, passes
+from ._numerics import any_magnitude
 from .backends import resolve
 from .backends.arrays import Array, to_numpy
+from .backends.numpy_backend import Backend
 from .gradients.flow import Flow
 from .layers import Layer, RecurrentLayer, sized
 from .layers.linear import Linear
 from .layers.stack import RNN
 from .losses import LOSSES
-from .parameters import Parameters
+from .parameters import Parameters, assign
 from .passes import Batch, Network, States
 from .steps import Counted, counted_steps
 from .summary import table
@@ -68,12 +70,14 @@ class SequenceModel:
     def __init__(
         self,
         layers: Sequence[Layer],
-        *,
+        *more: NoReturn,
         loss: str = "mse",
         backend: str | None = None,
         dtype: Any = "float64",
         seed: int = 0,
     ) -> None:
+        if more or not isinstance(layers, Iterable):
+            raise TypeError("SequenceModel takes a list of layers, and options by name: SequenceModel([RNN(4, 16)], …)")
         self.layers: tuple[Layer, ...] = tuple(layers)
         self.loss_name = loss
         self._check_layers()
@@ -91,12 +95,13 @@ class SequenceModel:
         }
         vector = np.concatenate([array.reshape(-1) for array in initial.values()])
         shapes = {name: array.shape for name, array in initial.items()}
-        self.params = Parameters(shapes, self._backend.asarray(vector, _float_dtype(dtype)))
+        self._params = Parameters(shapes, self._backend.asarray(vector, _float_dtype(dtype)))
 
     def __call__(self, x: Any) -> Array:
         """Outputs of every step from a zero state: x (N, T, D), or integer tokens (N, T), → y (N, T, O)."""
         return self.forward(x).y
 
+    @any_magnitude
     def forward(self, x: Any, h0: Any = None, lengths: Any = None) -> Outputs:
         """Run the network over whole sequences.
 
@@ -110,9 +115,12 @@ class SequenceModel:
         h_last = self._unpack_states(tuple(state.copy() for state in forward.h_last))
         return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), h_last)
 
-    def predict(self, x: Any, steps: Any = "last", *, h0: Any = None, lengths: Any = None) -> Array:
-        """Outputs of the chosen steps only: "last" → (N, O); "all" → (N, T, O); a mask (T,) → (N, its steps, O); a mask
-        (N, T) → (number of counted entries, O), row by row. With lengths, "last" is step lengths[n] − 1 of row n."""
+    @any_magnitude
+    def predict(self, x: Any, steps: Any = "all", *, h0: Any = None, lengths: Any = None) -> Array:
+        """Outputs of the chosen steps: "all" → (N, T, O); "last" → (N, O); a mask (T,) → (N, its steps, O); a mask
+        (N, T) → (number of counted entries, O), row by row. With lengths, "last" is step lengths[n] − 1 of row n.
+
+        A model that was trained with steps="last" answers with steps="last"."""
         x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
         counted = counted.on(self._backend)
         y = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
@@ -151,6 +159,7 @@ class SequenceModel:
         """The loss alone, as `loss_and_grads` computes it."""
         return self._loss_and_last(x, target, h0, steps, lengths)[0]
 
+    @any_magnitude
     def loss_and_grads(
         self,
         x: Any,
@@ -184,7 +193,8 @@ class SequenceModel:
         if rng is not None and not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a generator such as np.random.default_rng(0), or None, got {rng!r}")
         if inputs and batch.x.ndim == 2:
-            raise TypeError("integer tokens have no gradient; call with inputs=False, or pass one-hot x as floats")
+            or_floats = f", or pass one-hot x as floats: np.eye({self.input_size})[x]" * self.layers[0].takes_vectors
+            raise TypeError(f"integer tokens have no gradient; call with inputs=False{or_floats}")
         result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng, saturation)
         return LossAndGrads(
             passes.total(result.losses),
@@ -198,12 +208,23 @@ class SequenceModel:
     def to(self, backend: str | None, dtype: Any = None) -> SequenceModel:
         """Move the parameters to a backend (None: keep it), and to a dtype where one is given. Returns the model.
 
-        Arrays taken from `params` earlier no longer belong to it.
+        Arrays taken from `params` earlier no longer belong to it. Raises ValueError for one half of an
+        `EncoderDecoder`, which moves both.
         """
-        target = self._backend if backend is None else resolve(backend)
-        vector = target.asarray(self.params.vector, self.dtype if dtype is None else _float_dtype(dtype))
-        self._backend, self.params = target, self.params.like(vector)
+        if self.params.whole is not None:
+            raise ValueError("this model is a part of an EncoderDecoder; call to(…) of that, which moves both parts")
+        self._move(self._backend if backend is None else resolve(backend), dtype)
         return self
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters by name, views of one vector. Assignment copies the numbers of parameters of the same names
+        and shapes into it; so an optimizer, or an `EncoderDecoder` that this model is part of, sees them too."""
+        return self._params
+
+    @params.setter
+    def params(self, params: Parameters) -> None:
+        assign(self._params, params)
 
     @property
     def backend(self) -> str:
@@ -237,6 +258,11 @@ class SequenceModel:
     def __repr__(self) -> str:
         return self.summary()
 
+    def _move(self, target: Backend, dtype: Any) -> None:
+        """Put the parameters where a backend computes, in a dtype (None: theirs)."""
+        vector = target.asarray(self.params.vector, self.dtype if dtype is None else _float_dtype(dtype))
+        self._backend, self._params = target, self.params.like(vector)
+
     def _prefixes(self) -> tuple[str, ...]:
         """What stands before each layer's symbols in the names of its parameters."""
         return tuple(f"{i}." for i in range(len(self.layers)))
@@ -246,7 +272,8 @@ class SequenceModel:
         if h0 is None:
             return [None] * len(self._recurrent)
         if not isinstance(h0, (tuple, list)):
-            raise TypeError(f"h0 must be a tuple with one state per recurrent layer, got {type(h0).__name__}")
+            hint = "; pass (h0,)" if len(self._recurrent) == 1 else ""
+            raise TypeError(f"h0 must be a tuple with one state per recurrent layer, got {type(h0).__name__}{hint}")
         if len(h0) != len(self._recurrent):
             raise ValueError(f"this model has {len(self._recurrent)} recurrent layers, h0 has {len(h0)} states")
         return h0
@@ -255,6 +282,7 @@ class SequenceModel:
         """States as the user sees them."""
         return states
 
+    @any_magnitude
     def _loss_and_last(
         self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None
     ) -> tuple[Any, Any]:
@@ -264,7 +292,8 @@ class SequenceModel:
         return loss, self._unpack_states(h_last)
 
     def _check_layers(self) -> None:
-        strangers = [layer for layer in self.layers if not hasattr(layer, "backward") or isinstance(layer, type)]
+        needed = ("forward", "backward", "tangent", "shapes", "initial")
+        strangers = [a for a in self.layers if isinstance(a, type) or not all(hasattr(a, name) for name in needed)]
         if strangers:
             raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {strangers[0]!r}")
         self.layers = sized(self.layers)
@@ -292,7 +321,8 @@ class SequenceModel:
         T, N = x.shape[:2]
         given = self._pack_states(h0)
         states = [
-            door.state(h, layer.state_shape(N), dtype, backend) for h, layer in zip(given, self._recurrent, strict=True)
+            door.state(h, layer.state_shape(N), dtype, backend, None if given[0] is h0 else i)
+            for i, (h, layer) in enumerate(zip(given, self._recurrent, strict=True))
         ]
         counted = counted_steps(steps, T, N, lengths)
         return x, tuple(states), None if lengths is None else backend.asarray(lengths), counted
@@ -324,13 +354,16 @@ class VanillaRNN(SequenceModel):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        *,
+        *more: NoReturn,
         loss: str = "mse",
         backend: str | None = None,
         dtype: Any = "float64",
         seed: int = 0,
         init: str = "xavier",
     ) -> None:
+        if more:
+            example = f"loss={more[0]!r}" if more[0] in LOSSES else 'loss="mse"'
+            raise TypeError(f"VanillaRNN takes three sizes, and options by name, such as {example}; got {more[0]!r}")
         layers: list[Layer] = [RNN(input_size, hidden_size, init=init), Linear(hidden_size, output_size, init=init)]
         super().__init__(layers, loss=loss, backend=backend, dtype=dtype, seed=seed)
 

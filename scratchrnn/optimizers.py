@@ -13,17 +13,19 @@ parameter, biases included, as PyTorch's AdamW does: to an optimizer the paramet
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
-
+from ._numerics import expected_underflow
 from .backends.arrays import Array, namespace
 from .backends.numpy_backend import Backend
+from .checks import real
 
 Moments = dict[str, Array]  # running averages by name, each as long as the parameter vector
 
 
+@expected_underflow
 def sgd(delta: Array, grad: Array, moments: Moments, step: int, learning_rate: float, momentum: float) -> None:
     """m ← μ·m + g (m = g at first);  δ = η·m. Without momentum δ = η·g."""
     if momentum:
@@ -34,6 +36,7 @@ def sgd(delta: Array, grad: Array, moments: Moments, step: int, learning_rate: f
     namespace(grad).multiply(grad, learning_rate, out=delta)
 
 
+@expected_underflow
 def adagrad(delta: Array, grad: Array, moments: Moments, step: int, learning_rate: float, eps: float) -> None:
     """v ← v + g²;  δ = η·g / (√v + ε). Source: Duchi, Hazan and Singer 2011."""
     v = moments["v"]
@@ -41,6 +44,7 @@ def adagrad(delta: Array, grad: Array, moments: Moments, step: int, learning_rat
     delta[...] = learning_rate * grad / (namespace(v).sqrt(v) + eps)
 
 
+@expected_underflow
 def rmsprop(
     delta: Array, grad: Array, moments: Moments, step: int, learning_rate: float, decay: float, eps: float
 ) -> None:
@@ -51,6 +55,7 @@ def rmsprop(
     delta[...] = learning_rate * grad / (namespace(v).sqrt(v) + eps)
 
 
+@expected_underflow
 def adam(
     delta: Array,
     grad: Array,
@@ -74,12 +79,19 @@ def adam(
     delta[...] = size * m / (namespace(v).sqrt(v) * (1 - beta2**step) ** -0.5 + eps)
 
 
+@expected_underflow
 def subtract(vector: Array, delta: Array) -> bool:
     """θ ← θ − δ, unless an entry of δ is not finite; returns whether all were."""
     if not namespace(delta).isfinite(delta).all():
         return False
     vector -= delta
     return True
+
+
+@expected_underflow
+def decay_weights(delta: Array, vector: Array, rate: float) -> None:
+    """δ ← δ + rate·θ: weight decay."""
+    delta += rate * vector
 
 
 class Optimizer(Protocol):
@@ -106,11 +118,13 @@ class _Rule:
     _text: ClassVar[Any]
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name in [field.name for field in fields(self) if field.type in ("float", float)]:
+            value = real(f"{type(self).__name__}: {name}", getattr(self, name), "a number")
             lower = 0 <= value if name != "learning_rate" else 0 < value
-            upper = value < 1 if name in ("momentum", "decay", "beta1", "beta2") else np.isfinite(value)
+            upper = value < 1 if name in ("momentum", "decay", "beta1", "beta2") else math.isfinite(value)
             if not (lower and upper):
                 raise ValueError(f"{type(self).__name__}: {name}={value} is out of range")
+            object.__setattr__(self, name, value)
 
     def _hyper(self) -> dict[str, float]:
         """What the rule's text needs: all but weight_decay."""
@@ -133,7 +147,7 @@ class _Rule:
                 raise TypeError(
                     f"{self}: weight decay needs the parameters as well; call step(…, vector=params.vector)"
                 )
-            delta += (self.learning_rate * self.weight_decay) * vector
+            decay_weights(delta, vector, self.learning_rate * self.weight_decay)
 
 
 @dataclass(frozen=True)

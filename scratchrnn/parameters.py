@@ -27,12 +27,16 @@ class Parameters(MutableMapping[str, Array]):
     shapes : mapping from name to shape, in the order in which the arrays lie in the vector.
     vector : one-dimensional array with exactly as many entries as the shapes need; zeros when omitted.
 
-    Assignment copies into the view and checks the shape; names can be neither added nor removed.
+    Assignment, to a name or to `vector`, copies into the memory that is there and checks the shape, so every
+    holder of these parameters sees the new numbers. Names can be neither added nor removed.
 
     >>> params = Parameters({"W": (2, 3), "b": (2,)})
     >>> params["b"] = [1.0, 2.0]
     >>> params.vector
     array([0., 0., 0., 0., 0., 0., 1., 2.])
+    >>> params.vector = params.vector - 0.5
+    >>> params["b"]
+    array([0.5, 1.5])
     """
 
     def __init__(self, shapes: Mapping[str, Shape], vector: Array | None = None) -> None:
@@ -47,15 +51,26 @@ class Parameters(MutableMapping[str, Array]):
             vector = np.zeros(size)
         if vector.shape != (size,):
             raise ValueError(f"these parameters need a vector of {size} entries, got an array of shape {vector.shape}")
+        self._whole: Parameters | None = None
         self._view(vector)
 
     def _view(self, vector: Array) -> None:
-        self.vector = vector
+        self._vector = vector
         self._views = {
             name: vector[place] if len(shape) == 1 else vector[place].reshape(shape)
             for name, place, shape in self._places
         }
         self._groups: tuple[Any, list[dict[str, Array]]] = (None, [])
+
+    @property
+    def vector(self) -> Array:
+        """All parameters end to end, (size,). Assignment copies into it: real numbers of the same shape, any dtype."""
+        return self._vector
+
+    @vector.setter
+    def vector(self, value: Any) -> None:
+        if value is not self._vector:  # `params.vector -= step` assigns the vector to itself
+            copy_into(self._vector, value, "the vector of these parameters")
 
     def groups(self, symbols: tuple[Symbols, ...]) -> list[dict[str, Array]]:
         """The arrays under other names, layer by layer: its parameters by its own symbols. The latest are kept."""
@@ -72,13 +87,7 @@ class Parameters(MutableMapping[str, Array]):
             raise KeyError(f"no parameter {name!r}; there are {', '.join(self._views)}") from None
 
     def __setitem__(self, name: str, value: Any) -> None:
-        view = self[name]
-        value = to_numpy(value) if namespace(view) is np else namespace(view).asarray(value)
-        if value.dtype.kind not in "fiub":
-            raise TypeError(f"{name} holds real numbers, got an array of {value.dtype}")
-        if value.shape != view.shape:
-            raise ValueError(f"{name} has shape {view.shape}, got an array of shape {value.shape}")
-        view[...] = value
+        copy_into(self[name], value, name)
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("parameters have a fixed set of names; none can be deleted")
@@ -89,10 +98,16 @@ class Parameters(MutableMapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
-    def like(self, vector: Array) -> Parameters:
-        """The same names and shapes as views of another vector of the same length."""
+    @property
+    def whole(self) -> Parameters | None:
+        """The parameters of a larger model of which these are a part; None where these are a model's own."""
+        return self._whole
+
+    def like(self, vector: Array, whole: Parameters | None = None) -> Parameters:
+        """The same names and shapes as views of another vector of the same length, which `whole` may have a part of."""
         other = Parameters.__new__(Parameters)
         other.shapes, other._places, other.ends = self.shapes, self._places, self.ends
+        other._whole = whole
         other._view(vector)
         return other
 
@@ -108,6 +123,8 @@ class Parameters(MutableMapping[str, Array]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    __copy__ = copy  # one that shared the vector would change with the original
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameters:
         return self.copy()
 
@@ -117,3 +134,29 @@ class Parameters(MutableMapping[str, Array]):
     def __repr__(self) -> str:
         inside = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
         return f"Parameters({inside}; {self.vector.size} {self.vector.dtype})"
+
+
+def copy_into(view: Array, value: Any, name: str) -> None:
+    """Copy real numbers into an array of the same shape. `name` is what messages call the array."""
+    value = to_numpy(value) if namespace(view) is np else namespace(view).asarray(value)
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"{name} holds real numbers, got an array of {value.dtype}")
+    if value.shape != view.shape:
+        raise ValueError(f"{name} has shape {view.shape}, got an array of shape {value.shape}")
+    with np.errstate(under="ignore"):
+        view[...] = value
+
+
+def assign(params: Parameters, value: Any) -> None:
+    """Copy all numbers of a mapping with the same names and shapes into parameters. Nothing is copied if one differs."""
+    if value is params:
+        return
+    if not isinstance(value, Mapping):
+        raise TypeError(f"params must be Parameters or a mapping of arrays, got {type(value).__name__}")
+    if set(value) != set(params):
+        wrong = ", ".join(sorted(set(value) ^ set(params)))
+        raise ValueError(f"these parameters are {', '.join(params)}; missing or unknown: {wrong}")
+    new = params.copy()
+    for name, array in value.items():
+        new[name] = array
+    params.vector = new.vector

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import copy
 import math
-import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -24,16 +24,20 @@ from typing import Any
 import numpy as np
 
 from .backends.arrays import to_numpy
-from .callbacks import Callback
+from .callbacks import Callback, go_on, states
 from .checks import above_zero, integer
 from .door import all_finite
+from .encoder_decoder import EncoderDecoder
 from .gradients.clip import clip_by_value, part_norms, shrink, vector_norm
 from .gradients.omega import Omega
 from .gradients.record import TensorNorms
+from .hints import check_order
 from .history import History
+from .interrupts import Interrupts
 from .minibatches import Minibatch, Rows, are_finite, losses, mean_loss, validation_rows
 from .model import LossAndGrads, SequenceModel
 from .optimizers import Adam, Moments, Optimizer, subtract
+from .progress import progress_bar
 
 # Norms below this have finite squares.
 LARGE = {np.dtype(dtype): float(np.finfo(dtype).max) ** 0.5 for dtype in (np.float32, np.float64)}
@@ -90,6 +94,8 @@ def fit(
     clip_norm, clip_value : limits of the global norm and of every entry; with both, the norm is clipped first.
     regularizer : `Omega(weight)`, whose gradient is added to that of every update before it is clipped.
     validation : (x, target), or a dict with x, target and their own steps and lengths; its loss follows every epoch.
+        `steps` holds for it too, unless it is a mask of single rows; `lengths`, and such a mask, must then be given in
+        the dict.
     truncate : K, truncated backpropagation through time: each minibatch is cut into pieces of K steps (the last may be
         shorter), each piece is one update, and no gradient crosses from one to the one before. Memory for states and
         gradients is that of one piece, whatever T is. A row whose length is over takes no part in later pieces.
@@ -97,57 +103,94 @@ def fit(
         from zeros, as every piece does otherwise. Pieces in which nothing counts carry the state on without an update,
         and without dropout. So a long text in `rows` parallel streams, x (rows, T) with batch_size=rows, is read from
         end to end once an epoch. Validation is cut and carried likewise.
-    seed : of the shuffling, and of layers that draw random numbers.
-    progress : show a progress bar (never where standard error is no terminal).
+    seed : of the shuffling, and of layers that draw random numbers; with `resume`, those of the history go on.
+    progress : show a progress bar, in a terminal or a notebook.
     callbacks : `Callback` objects such as `EarlyStopping`, or functions (model, history); True ends training.
     track : "norms" keeps ‖∂L/∂h_t‖ of every recurrent cell in `history.flow`. "all" also keeps its least, median and
         largest over the rows, the fraction of saturated units, the gradient norm of every tensor before clipping, and
         ‖Δθ‖/‖θ‖; a model that overrides `loss_and_grads` must take `saturation=True` for it. None keeps nothing.
-    resume : a history to go on from: same optimizer averages, same random numbers, as if training had never stopped.
+    resume : a history to go on from: same optimizer averages, same random numbers, same state of callbacks of the same
+        class and arguments, as if training had never stopped.
 
-    Ctrl-C ends training and returns the history so far. Raises NonFiniteError when a loss, a gradient or an update is
+    Ctrl-C ends training and returns the history so far; weights, averages and history are those after the same update.
+    A warning is given where a model with a bidirectional layer is trained to predict its own next input. Raises NonFiniteError when a loss, a gradient or an update is
     not finite, ValueError, TypeError or IndexError for arguments that do not fit, before anything is changed; among
     them steps="last" with `truncate`, and `stateful` without it or with a bidirectional layer.
     Source: Williams and Peng 1990, An efficient gradient-based algorithm for on-line training of recurrent networks.
     """
+    check_order("fit(model, x, target, epochs=…)", model, [x, target], (SequenceModel, EncoderDecoder))
+    if not hasattr(model, "loss_and_grads"):
+        raise TypeError(f"fit trains a SequenceModel, a VanillaRNN or an EncoderDecoder, got {type(model).__name__}")
     hooks = _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, callbacks, track)
     if regularizer is not None:
         if not isinstance(regularizer, Omega):
             raise TypeError(f"regularizer must be an object such as Omega(0.1), or None, got {regularizer!r}")
         regularizer.check(model)
     data = Rows(model, x, target, steps, lengths)
-    held_out = None if validation is None else validation_rows(model, validation, steps)
+    held_out = None if validation is None else validation_rows(model, validation, steps, lengths)
     _check_pieces(model, truncate, stateful, [data] if held_out is None else [data, held_out])
     history = _begin(model, optimizer, seed) if resume is None else _go_on(model, optimizer, resume)
 
     for hook in hooks:
         hook.on_train_begin(model, history)
-    update = partial(_update, model, history, clip_norm, clip_value, regularizer, track)
-    with _bar(epochs * data.updates(batch_size, truncate), progress) as bar, np.errstate(all="ignore"):
-        try:
+    go_on(hooks, history.callbacks)
+    try:
+        with _bar(epochs * data.updates(batch_size, truncate), progress) as bar, np.errstate(all="ignore"), Interrupts() as interrupts:
+            update = partial(_update, model, history, interrupts, clip_norm, clip_value, regularizer, track)
+            if _draws(model):
+                update = partial(_with_draws, history, update)
             for _ in range(epochs):
+                for hook in hooks:
+                    hook.on_epoch_begin(model, history)
                 total, weight = 0.0, 0
-                for batch in data.shuffled(history.rng, batch_size):
+                for i, batch in enumerate(data.shuffled(history.rng, batch_size)):
+                    if i == 0:
+                        _warn_of_next_input(model, batch)
                     for loss, counted in losses(batch, truncate, stateful, update):
                         total += loss * counted
                         weight += counted
                         bar.update()
                 val_loss = None if held_out is None else mean_loss(model, held_out, truncate, stateful)
+                interrupts.hold()
                 history.end_epoch(total / weight, val_loss)
+                interrupts.release()
                 bar.set_postfix(_latest(history), refresh=False)
-                if any([hook.on_epoch_end(model, history) for hook in hooks]):
+                ends = any([hook.on_epoch_end(model, history) for hook in hooks])
+                history.callbacks = states(hooks)
+                if ends:
                     break
-        except KeyboardInterrupt:
-            history.interrupted = True
-            print(f"interrupted after update {history.updates}; the history so far is kept", file=sys.stderr)
+    except KeyboardInterrupt:
+        history.interrupted = True
+        print(f"interrupted after update {history.updates}; the history so far is kept", file=sys.stderr)
     for hook in hooks:
         hook.on_train_end(model, history)
+    history.callbacks = states(hooks)
     return history
+
+
+def _draws(model: SequenceModel) -> bool:
+    """Whether an update may draw random numbers: a layer does, or the model's own `loss_and_grads` may."""
+    if type(model).loss_and_grads not in (SequenceModel.loss_and_grads, EncoderDecoder.loss_and_grads):
+        return True
+    rng = np.random.default_rng(0)
+    return any(hasattr(layer, "draw") and layer.draw(rng, 1, 1, model.dtype) is not None for layer in model.layers)
+
+
+def _with_draws(history: History, update: Callable[[Minibatch], tuple[float, Any]], batch: Minibatch) -> tuple[float, Any]:
+    """An update; one that does not come to its end takes back the random numbers that it drew."""
+    updates, state = history.updates, history.rng.bit_generator.state
+    try:
+        return update(batch)
+    except BaseException:
+        if history.updates == updates:
+            history.rng.bit_generator.state = state
+        raise
 
 
 def _update(
     model: SequenceModel,
     history: History,
+    interrupts: Interrupts,
     clip_norm: float | None,
     clip_value: float | None,
     regularizer: Omega | None,
@@ -176,20 +219,24 @@ def _update(
         clipped |= clip_by_value(grad, clip_value)
 
     delta = grad  # the step takes the place of the gradient
-    history.optimizer.step(delta, grad, history.moments, update, backend, vector)
-    seen = None if grads is None else TensorNorms(grads, _tensor_norms(model, delta), _tensor_norms(model, vector))
-    if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
-        history.moments = {}  # spoiled: nothing can go on from them
-        names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
-        what = f"the step of {names[0]} is not finite" if names else f"the squared gradient overflows {model.dtype}"
-        raise NonFiniteError(what, names[0] if names else "grads", None, history, update)
+    interrupts.hold()  # averages, weights and history advance together
+    try:
+        history.optimizer.step(delta, grad, history.moments, update, backend, vector)
+        seen = None if grads is None else TensorNorms(grads, _tensor_norms(model, delta), _tensor_norms(model, vector))
+        if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
+            history.moments = {}  # spoiled: nothing can go on from them
+            names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
+            what = f"the step of {names[0]} is not finite" if names else f"the squared gradient overflows {model.dtype}"
+            raise NonFiniteError(what, names[0] if names else "grads", None, history, update)
 
-    history.grad_norm.append(norm)
-    history.clipped.append(clipped)
-    if track:
-        longer = result.flow.per_sample.shape[1] > batch.x.shape[1]  # it goes on where another sequence is written
-        lengths = None if longer else batch.lengths
-        history.flow.add(update, result.flow, lengths=lengths, names=model.params, tensors=seen)
+        history.grad_norm.append(norm)
+        history.clipped.append(clipped)
+        if track:
+            longer = result.flow.per_sample.shape[1] > batch.x.shape[1]  # it goes on where another sequence is written
+            lengths = None if longer else batch.lengths
+            history.flow.add(update, result.flow, lengths=lengths, names=model.params, tensors=seen)
+    finally:
+        interrupts.release()
     return loss, result.h_last
 
 
@@ -263,11 +310,26 @@ class _Function(Callback):
 
 
 def _bar(updates: int, progress: bool) -> Any:
-    from tqdm import tqdm
+    return progress_bar(total=updates, unit="update", show=progress)
 
-    size = shutil.get_terminal_size()  # 80 × 24 where the terminal does not say: there tqdm would draw nothing
-    quiet = None if progress else True  # None: quiet unless on a terminal
-    return tqdm(total=updates, unit="update", disable=quiet, ncols=size.columns, nrows=size.lines)
+
+def _warn_of_next_input(model: SequenceModel, batch: Minibatch) -> None:
+    """Say so where every counted target is the next input, and a layer reads that from the end of the sequence."""
+    if not any(layer.options.get("bidirectional") for layer in model.layers) or isinstance(model, EncoderDecoder):
+        return
+    x, target = to_numpy(batch.x), to_numpy(batch.target)
+    if x.shape != target.shape or x.shape[1] < 2 or (x[:, 1:] == x[:, :-1]).all():
+        return
+    counts = np.broadcast_to(True if isinstance(batch.steps, str) else to_numpy(batch.steps), x.shape[:2])
+    if batch.lengths is not None:
+        counts = counts & (np.arange(1, x.shape[1] + 1) < to_numpy(batch.lengths)[:, None])
+    counts = counts[:, :-1]
+    if counts.any() and (target[:, :-1] == x[:, 1:])[counts].all():
+        warnings.warn(
+            "this model is trained to predict its own next input, and its bidirectional layer reads that input: the "
+            "loss says nothing about prediction; use bidirectional=False",
+            stacklevel=3,
+        )
 
 
 def _latest(history: History) -> dict[str, str]:
@@ -319,7 +381,8 @@ def _check_arguments(
     for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
         if limit is not None:
             above_zero(name, limit, infinity=True)
-    if optimizer is not None and (isinstance(optimizer, type) or not hasattr(optimizer, "step")):
+    ours = hasattr(optimizer, "init") and hasattr(optimizer, "step") and not isinstance(optimizer, type)
+    if optimizer is not None and not ours:  # PyTorch's have a step too
         raise TypeError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
     if track not in ("norms", "all", None):
         raise ValueError(f'track must be "norms", "all" or None, got {track!r}')

@@ -23,10 +23,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import passes
+from .._numerics import any_magnitude
 from ..backends.arrays import Array, namespace, to_numpy
 from ..backends.numpy_backend import Backend
-from ..checks import not_negative
+from ..checks import normalize, not_negative
 from ..layers import rnn
+from ..model import SequenceModel
 from ..parameters import Parameters
 
 
@@ -82,8 +84,9 @@ class Omega:
     weight: float
 
     def __post_init__(self) -> None:
-        not_negative("weight", self.weight)
+        normalize(self, weight=not_negative)
 
+    @any_magnitude
     def measure(
         self, model: Any, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None
     ) -> OmegaValue:
@@ -115,6 +118,7 @@ class Omega:
             {name: ratio.T for name, (_, _, ratio) in found.items()},
         )
 
+    @any_magnitude
     def add(self, model: Any, grads: Parameters, **arguments: Any) -> None:
         """grads += weight · ∂⁺Ω/∂W_hh, in place; arguments as `measure`."""
         for name, grad in self.measure(model, **arguments).grads.items():
@@ -122,7 +126,7 @@ class Omega:
 
     def check(self, model: Any) -> None:
         """TypeError for a model that has no Ω."""
-        if not hasattr(model, "_network"):
+        if not isinstance(model, SequenceModel):
             raise TypeError(f"Omega needs a SequenceModel or VanillaRNN, got {type(model).__name__}")
 
 

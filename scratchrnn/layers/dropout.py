@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..backends.arrays import Array
-from ..checks import integer, probability
+from ..checks import integer, normalize, probability
 from ..parameters import Shape
 
 
@@ -83,9 +83,9 @@ class Dropout:
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:
-        probability("p", self.p)
+        normalize(self, p=probability)
         if self.size is not None:
-            integer("size", self.size)
+            normalize(self, size=integer)
 
     @property
     def input_size(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..backends.arrays import Array, namespace
-from ..checks import integer
+from ..checks import integer, normalize
 from ..parameters import Shape
 from .initial import check_init, draw
 
@@ -77,8 +77,7 @@ class Embedding:
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:
-        integer("input_size", self.input_size)
-        integer("output_size", self.output_size)
+        normalize(self, input_size=integer, output_size=integer)
         check_init(self.init)
 
     def shapes(self) -> dict[str, Shape]:

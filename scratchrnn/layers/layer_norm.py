@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends.arrays import Array, namespace
-from ..checks import above_zero, integer
+from ..checks import above_zero, integer, normalize
 from ..parameters import Shape
 
 
@@ -88,8 +88,7 @@ class LayerNorm:
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:
-        integer("size", self.size)
-        above_zero("eps", self.eps)
+        normalize(self, size=integer, eps=above_zero)
 
     @property
     def input_size(self) -> int:

@@ -24,7 +24,7 @@ import numpy as np
 
 from ..backends.arrays import Array, namespace
 from ..backends.numpy_backend import Blocks
-from ..checks import integer, probability
+from ..checks import boolean, integer, normalize, probability
 from ..parameters import Shape
 from . import dropout, rnn
 from .initial import check_init
@@ -251,14 +251,11 @@ class RNN:
     takes_vectors = True
 
     def __post_init__(self) -> None:
-        integer("input_size", self.input_size)
-        integer("hidden_size", self.hidden_size)
-        integer("num_layers", self.num_layers)
-        if not isinstance(self.bidirectional, bool):
-            raise TypeError(f"bidirectional must be True or False, got {self.bidirectional!r}")
+        normalize(self, input_size=integer, hidden_size=integer, num_layers=integer, bidirectional=boolean)
+        normalize(self, dropout=probability)
         if self.nonlinearity not in ("tanh", "relu"):
             raise ValueError(f'nonlinearity={self.nonlinearity!r} is not known; choose "tanh" or "relu"')
-        if probability("dropout", self.dropout) and self.num_layers == 1:
+        if self.dropout and self.num_layers == 1:
             raise ValueError(
                 f"dropout={self.dropout} acts between the layers of an RNN, and num_layers=1 has none between; "
                 f"put Dropout({self.dropout}) after it"
