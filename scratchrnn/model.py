@@ -86,7 +86,7 @@ class SequenceModel:
             for prefix, layer in zip(self._prefixes(), self.layers, strict=True)
         )
         self._network = Network.of(self.layers, symbols, LOSSES[loss])
-        self._backend = resolve(backend)
+        self._backend = resolve(backend, _float_dtype(dtype))
         rng = np.random.default_rng(seed)
         initial = {
             name: array
