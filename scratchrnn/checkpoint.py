@@ -108,7 +108,7 @@ def _known(thing: Any, what: str, known: Mapping[str, Any]) -> str:
     name = type(thing).__name__
     if known.get(name) is not type(thing):
         raise TypeError(
-            f"a checkpoint cannot hold the {what} {type(thing).__module__}.{type(thing).__qualname__}; "
+            f"a checkpoint cannot hold {what}s of type {name} ({type(thing).__module__}.{type(thing).__qualname__}); "
             f"it knows {', '.join(known)}"
         )
     return name
