@@ -65,6 +65,42 @@ def test_read_text_of_a_folder(tmp_path: Path) -> None:
         read_text(tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "GBK", "utf-16", "utf-16-le", "utf-8-sig", "UTF8"])
+def test_read_text_in_another_encoding(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "poem.txt"
+    file.write_bytes("床前明月光，\r\n疑是地上霜。".encode(encoding))
+    assert read_text(file, encoding) == read_text(file, encoding=encoding) == "床前明月光，\n疑是地上霜。"
+
+
+@pytest.mark.parametrize(
+    ("saved", "read", "message"),
+    [
+        ("gb18030", "utf-8", 'is not UTF-8: byte 0xB4 at position 0 .* encoding="gb18030".*--encoding'),
+        ("utf-16", "utf-8", 'is not UTF-8: byte 0xFF at position 0 .* such as encoding="utf-16" '),
+        ("utf-8", "gb18030", "is not GB18030: byte 0x.. at position .*--encoding"),
+        ("utf-8", "ascii", "is not ASCII: byte 0xE5 at position 0 "),
+        ("utf-8", "klingon", "there is no text encoding 'klingon'; Python knows utf-8, gb18030"),
+        ("utf-8", "base64", "there is no text encoding 'base64'"),
+        ("utf-8", "utf-8\0", "there is no text encoding 'utf-8.x00'"),
+    ],
+)
+def test_a_wrong_encoding_is_named_with_what_to_do(tmp_path: Path, saved: str, read: str, message: str) -> None:
+    file = tmp_path / "poem.txt"
+    file.write_bytes("床前明月光".encode(saved))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_text(file, read)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(TypeError, match="encoding must be a string"):
+        read_text(file, 8)  # type: ignore[arg-type]
+
+
+def test_read_text_finds_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text.txt").write_text("abc")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert read_text("~/text.txt") == "abc"
+
+
 # Vocabularies.
 
 
@@ -133,6 +169,33 @@ def test_dtype_is_the_smallest_that_holds_every_id(size: int, dtype: str) -> Non
     assert vocabulary.decode(ids) == characters
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i1", bool, "f2", "f4", "f8", "c16", object, "U1", "M8[s]", None])
+def test_ids_are_never_squeezed_into_a_dtype_that_does_not_hold_them(dtype: Any) -> None:
+    """As uint8, character 256 came back as character 0; as float16, the last of 65,536 as infinity."""
+    text = "".join(chr(0x4E00 + i) for i in range(400))
+    vocabulary = Vocabulary(text)
+    with pytest.raises(ValueError, match="does not hold the ids 0 … 399 .* pass vocabulary.dtype, which is uint16"):
+        vocabulary.encode(text, dtype)
+    for wide in ("u2", "i2", ">i2", "u8", "i8", int):
+        ids = vocabulary.encode(text, wide)
+        assert ids.dtype == np.dtype(wide) and ids.tolist() == list(range(400))
+
+
+@given(st.text(min_size=1), st.text())
+def test_unknown_characters_are_dropped_on_request(known: str, text: str) -> None:
+    vocabulary = Vocabulary(known)
+    ids = vocabulary.encode(text, vocabulary.dtype, unknown="drop")
+    assert ids.dtype == vocabulary.dtype
+    assert vocabulary.decode(ids) == "".join(character for character in text if character in known)
+
+
+def test_unknown_characters_are_dropped_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_module, "BLOCK", 4)
+    ids = LETTERS.encode("1a23456b7c890d", unknown="drop")
+    assert LETTERS.decode(ids) == "abcd" and ids.base is None  # holds no memory for what was left out
+    assert len(LETTERS.encode("123456789", unknown="drop")) == 0
+
+
 def test_encoding_costs_the_ids_and_one_block() -> None:
     text = "to be or not to be, " * 200_000  # 16 blocks
     vocabulary = Vocabulary(text)
@@ -159,6 +222,7 @@ def test_what_a_vocabulary_says_of_itself() -> None:
         (lambda: Vocabulary.from_list(["ab"]), ValueError, "single"),
         (lambda: Vocabulary.from_list([]), ValueError, "at least one character"),
         (lambda: LETTERS.encode(3), TypeError, "expected a string to encode, got int"),  # type: ignore[arg-type]
+        (lambda: LETTERS.encode("a", unknown="skip"), ValueError, 'unknown must be "error" or "drop", got \'skip\''),  # type: ignore[arg-type]
         (lambda: LETTERS.decode([0, 9]), IndexError, r"id 9 at position 1 is outside 0 … 8"),
         (lambda: LETTERS.decode([0, 1, -1]), IndexError, r"id -1 at position 2"),
         (lambda: LETTERS.decode([0.0]), TypeError, "ids must be integers, got float64"),
@@ -187,6 +251,13 @@ def test_windows_are_slices_of_the_text_and_the_same_one_on(n: int, T: int, stri
     x, target = windows.gather(rows)
     assert x.tolist() == [list(range(starts[i], starts[i] + T)) for i in rows]
     assert target.tolist() == [list(range(starts[i] + 1, starts[i] + T + 1)) for i in rows]
+
+
+def test_the_numbers_of_windows_may_be_of_a_narrow_type() -> None:
+    ids = np.arange(400)
+    for dtype in (np.uint8, np.int8, np.uint64):
+        x, _ = Windows(ids, 5, 20).gather(np.array([2, 15], dtype))  # 15 · 20 does not fit a byte
+        assert x[:, 0].tolist() == [40, 300]
 
 
 def test_windows_side_by_side_cover_the_text_once() -> None:
@@ -428,7 +499,7 @@ def test_a_model_of_both_directions_writes_on_from_windows_alone() -> None:
     with pytest.raises(ValueError, match='no state to carry on; use mode="window"'):
         sample(model, LETTERS, "cab", 3)
     written = sample(model, LETTERS, "cab", 3, mode="window", temperature=0)
-    assert written[3] == LETTERS.decode(model.predict(LETTERS.encode("cab")[None]).argmax(axis=1))
+    assert written[3] == LETTERS.decode(model.predict(LETTERS.encode("cab")[None], steps="last").argmax(axis=1))
 
 
 def test_sample_from_a_model_that_is_not_finite() -> None:

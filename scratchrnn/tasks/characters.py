@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ from ..optimizers import Adam, Optimizer
 from ..text import Vocabulary, Windows, read_text
 from ..training import fit
 
-CHAPTER = Path(__file__).with_name("chapter.txt")
+CHAPTER = files(__package__) / "chapter.txt"  # also where the package is inside a zip file
 CHUNK = 1 << 20  # numbers in the widest array that `metric` holds at a time
 UPDATES = 3000  # of the default settings, more or less: six epochs of 1 MB
 MAX_EPOCHS = 20  # more of them learn a short text by heart, and the held-out loss rises
@@ -65,19 +65,24 @@ class Trained(NamedTuple):
 
 
 def data(
-    file: str | os.PathLike[str] | None = None, *, held_out: float | None = None, seq_length: int = 50
+    file: str | os.PathLike[str] | None = None,
+    *,
+    held_out: float | None = None,
+    seq_length: int = 50,
+    encoding: str = "utf-8",
 ) -> Characters:
     """Read and number a text; raises what `read_text` raises, and ValueError where too little is left to train on.
 
-    file : any UTF-8 text; None is the chapter's.
+    file : any text; None is the chapter's.
     held_out : fraction at the end of the text that is not trained on. None is a tenth, or nothing where a tenth makes
         no window of seq_length, as with the chapter's 200 characters.
+    encoding : of the file.
 
     >>> chapter = data()
     >>> len(chapter.vocabulary), len(chapter.train), len(chapter.held_out)
     (31, 200, 0)
     """
-    text = read_text(CHAPTER if file is None else file)
+    text = read_text(CHAPTER) if file is None else read_text(file, encoding)
     if held_out is None:
         held_out = 0.1 if len(text) > 10 * (seq_length + 1) else 0.0
     elif not 0 <= held_out < 1:
@@ -124,6 +129,7 @@ def network(V: int, H: int, num_layers: int, dropout: float, **settings: Any) ->
 def train(
     file: str | os.PathLike[str] | None = None,
     *,
+    encoding: str = "utf-8",
     hidden_size: int = 128,
     num_layers: int = 1,
     dropout: float = 0.0,
@@ -145,7 +151,7 @@ def train(
 
     Parameters
     ----------
-    file, held_out : as `data`.
+    file, encoding, held_out : as `data`.
     num_layers : recurrent layers on top of one another.
     dropout : probability with which, in training, a state is not seen by what stands above it.
     seq_length : characters in a window. Windows stand side by side; in a short text they overlap, so that there are
@@ -155,9 +161,10 @@ def train(
     optimizer : None is Adam(0.01). The learning rate falls to a twentieth over the epochs, along half a cosine.
     seconds : end training before the epoch that would not be over by then; one epoch always runs.
 
-    The rest as `fit`. Ctrl-C ends training early (`history.interrupted`). Raises as `data` and `fit` do.
+    The rest as `fit`. Ctrl-C ends training early (`history.interrupted`), and also the measurement on the held-out text
+    after it, whose loss is then None. Raises as `data` and `fit` do.
     """
-    characters = data(file, held_out=held_out, seq_length=seq_length)
+    characters = data(file, held_out=held_out, seq_length=seq_length, encoding=encoding)
     V = len(characters.vocabulary)
     hooks: list[Any] = [*callbacks] if seconds is None else [TimeLimit(seconds), *callbacks]
     overlapping = max(1, (len(characters.train) - 1 - seq_length) // (WINDOWS - 1))
@@ -183,5 +190,10 @@ def train(
         progress=progress,
         callbacks=[CosineDecay(epochs), *hooks],
     )
-    held_out_loss = metric(model, characters.held_out) if len(characters.held_out) else None
+    held_out_loss = None
+    try:
+        if len(characters.held_out):
+            held_out_loss = metric(model, characters.held_out)
+    except KeyboardInterrupt:  # the model is trained: return it
+        history.interrupted = True
     return Trained(model, history, characters, held_out_loss)

@@ -10,7 +10,7 @@ part, and the score is the share of lines that it goes on from exactly."""
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..text import Vocabulary, read_text
 from ..training import fit
 from .task import Trained, padded
 
-FILE = Path(__file__).with_name("poems.txt")
+FILE = files(__package__) / "poems.txt"  # also where the package is inside a zip file
 MARKS = "，。？"
 
 
