@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .backends.arrays import Array, namespace, to_numpy
+from . import hints
+from .backends.arrays import Array, as_array, namespace, to_numpy
 from .backends.numpy_backend import Backend
 from .steps import Counted
 
@@ -29,25 +30,10 @@ def sequences(
 
     What stands past the end of a row is replaced by 0 unread.
     """
-    x = as_array("x", x)
+    value, x = x, as_array("x", x)
     tokens = x.dtype.kind in "iu" and x.ndim == 2
-    if not tokens and not vectors_allowed:
-        kind = TypeError if x.dtype.kind not in "iu" else ValueError
-        hint = "; pass x.astype(int)" if x.dtype.kind == "f" and x.ndim == 2 else ""
-        raise kind(f"the first layer takes nothing but integer tokens (N, T), got {x.dtype} of shape {x.shape}{hint}")
-    if tokens and not tokens_allowed:
-        raise ValueError(
-            f"the first layer takes no integer tokens; expected x of shape (N, T, {features}), got {x.shape}"
-        )
-    if not tokens and x.ndim != 3:
-        hint = "; for one feature per step pass x[..., None]" if x.ndim == 2 else ""
-        or_tokens = ", or integer tokens (N, T)" if tokens_allowed else ""
-        raise ValueError(f"expected x of shape (N, T, {features}){or_tokens}, got {x.dtype} of shape {x.shape}{hint}")
-    if not tokens and x.shape[2] != features:
-        raise ValueError(
-            f"x has {x.shape[2]} features, but this model expects {features} "
-            f"(x.shape = {x.shape}, expected (N, T, {features}))"
-        )
+    if not (tokens_allowed if tokens else vectors_allowed and x.ndim == 3 and x.shape[2] == features):
+        raise _not_sequences(value, x, features, tokens_allowed, vectors_allowed)
     N, T = x.shape[:2]
     if N == 0 or T == 0:
         raise ValueError(f"x has {N} sequences of {T} steps; there must be at least one of each")
@@ -61,7 +47,7 @@ def sequences(
         right = (x >= 0) & (x < features)
         if not right.all():
             t, n = where = _first(~right)
-            hint = "; for one feature per step pass x[..., None]" if features == 1 else ""
+            hint = _input_hint(value, x.T, features, False, vectors_allowed)
             raise IndexError(f"token {int(x[where])} at x[{n}, {t}] is outside 0 … {features - 1}{hint}")
     elif not backend.twin(all_finite)(x):
         t, n, d = where = _not_finite(x)
@@ -71,12 +57,17 @@ def sequences(
 
 def one_step(x_t: Any, features: int, tokens_allowed: bool, vectors_allowed: bool) -> Array:
     """x_t (N, D), or integer tokens (N,) where the first layer takes them → a sequence of that one step."""
-    x_t = as_array("x_t", x_t)
+    value, x_t = x_t, as_array("x_t", x_t)
     tokens = tokens_allowed and x_t.dtype.kind in "iu" and x_t.ndim == 1
     vectors = vectors_allowed and x_t.ndim == 2 and x_t.shape[1] == features
     if not tokens and not vectors:
         forms = [f"of shape (N, {features})"] * vectors_allowed + ["as integer tokens (N,)"] * tokens_allowed
-        raise ValueError(f"expected x_t {', or '.join(forms)}, got {x_t.dtype} of shape {x_t.shape}")
+
+        def accepted(x: Array) -> bool:
+            return _are_inputs(x[:, None] if x.ndim else x, features, tokens_allowed, vectors_allowed)
+
+        hint = hints.advice("x_t", value, x_t, hints.step_inputs(features), accepted)
+        raise ValueError(f"expected x_t {', or '.join(forms)}, got {x_t.dtype} of shape {x_t.shape}{hint}")
     return x_t[:, None]
 
 
@@ -84,11 +75,21 @@ def row_lengths(lengths: Any, N: int, T: int) -> np.ndarray | None:
     """lengths (N,) of integers in [1, T] as int64; None when it says nothing: no lengths, or all rows T long."""
     if lengths is None:
         return None
-    lengths = to_numpy(as_array("lengths", lengths))
-    if lengths.dtype.kind not in "iu":
-        raise TypeError(f"lengths must be integers, got {lengths.dtype}")
-    if lengths.shape != (N,):
-        raise ValueError(f"expected lengths of shape (N,) = ({N},), got {lengths.shape}")
+    value, lengths = lengths, to_numpy(as_array("lengths", lengths))
+    integers = lengths.dtype.kind in "iu"
+    if not integers or lengths.shape != (N,):
+
+        def accepted(lengths: np.ndarray) -> bool:
+            return (
+                lengths.shape == (N,)
+                and lengths.dtype.kind in "iu"
+                and bool((1 <= lengths).all() & (lengths <= T).all())
+            )
+
+        hint = hints.advice("lengths", value, lengths, hints.row_lengths(N), accepted)
+        if not integers:
+            raise TypeError(f"lengths must be integers, got {lengths.dtype}{hint}")
+        raise ValueError(f"expected lengths of shape (N,) = ({N},), got {lengths.shape}{hint}")
     wrong = (lengths < 1) | (lengths > T)
     if wrong.any():
         n = int(np.argmax(wrong))
@@ -96,18 +97,23 @@ def row_lengths(lengths: Any, N: int, T: int) -> np.ndarray | None:
     return None if (lengths == T).all() else lengths.astype(np.int64)
 
 
-def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend) -> Array:
-    """The state before the first step; zeros when None."""
+def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend, number: int | None = None) -> Array:
+    """The state before the first step; zeros when None.
+
+    number : which entry of a tuple h0 this is, for messages; None where h0 is this state alone.
+    """
     if h0 is None:
         return backend.xp.zeros(shape, dtype)
-    h0 = as_array("h0", h0)
+    name = "h0" if number is None else f"h0[{number}]"
+    value, h0 = h0, as_array(name, h0)
     if h0.shape != shape:
         letters = "(N, H)" if len(shape) == 2 else "(num_layers · directions, N, H)"
-        raise ValueError(f"expected h0 of shape {letters} = {shape}, got {h0.shape}")
+        hint = hints.advice(name, value, h0, hints.states(shape), lambda h0: h0.shape == shape)
+        raise ValueError(f"expected h0 of shape {letters} = {shape}, got {h0.shape}{hint}")
     h0 = _cast(h0, dtype, backend)
     if not backend.twin(all_finite)(h0):
         where = _not_finite(h0)
-        raise ValueError(f"h0{list(where)} is {float(h0[where])} in {h0.dtype}; every state must be finite")
+        raise ValueError(f"{name}{list(where)} is {float(h0[where])} in {h0.dtype}; every state must be finite")
     return h0
 
 
@@ -126,19 +132,23 @@ def targets(
 
     Never broadcast: a target of another shape is an error. Only counted entries are read.
     """
-    target = as_array("target", target)
+    value, target = target, as_array("target", target)
     classes = loss == "cross_entropy"
     last = isinstance(steps, str) and steps == "last"
-    if classes and target.dtype.kind not in "iu":
-        hint = "target.argmax(-1)" if target.ndim > (1 if last else 2) else "target.astype(int)"
-        raise TypeError(f"cross_entropy needs integer class numbers as target, got {target.dtype}; pass {hint}")
-    shape = (N,) if last else (N, T)
-    letters = "N," if last else "N, T"
+    shape, letters = ((N,), "N,") if last else ((N, T), "N, T")
     if not classes:
         shape, letters = (*shape, outputs), "N, O" if last else "N, T, O"
-    if target.shape != shape:
-        hint = "; pass target[..., None]" if (*target.shape, 1) == shape else ""
-        if not last and target.shape == (shape[:1] + shape[2:]):
+    integers = target.dtype.kind in "iu"
+    if target.shape != shape or (classes and not integers):
+
+        def accepted(target: Array) -> bool:
+            return target.shape == shape and (not classes or target.dtype.kind in "iu")
+
+        of_last = last and isinstance(counted.index, slice)  # with lengths it is not target[:, -1]
+        hint = hints.advice("target", value, target, hints.targets(outputs, classes, of_last), accepted)
+        if classes and not integers:
+            raise TypeError(f"cross_entropy needs integer class numbers as target, got {target.dtype}{hint}")
+        if not last and target.shape == shape[:1] + shape[2:]:
             hint = '; for a target of the last step alone say steps="last"'
         which = f'steps="{steps}"' if isinstance(steps, str) else "a steps mask"
         raise ValueError(f"expected a target of shape ({letters}) = {shape} with {which}, got {target.shape}{hint}")
@@ -155,25 +165,54 @@ def targets(
         where = _first(~right)
         k, n, *rest = where
         position = [n, *rest] if last else [n, int(np.arange(T)[counted.index][k]), *rest]
+        whole = isinstance(steps, str) and steps == "all" and counted.mask is None
         if classes:
-            raise IndexError(f"target{position} is {int(taken[where])}, outside the classes 0 … {outputs - 1}")
+            some = whole and int(taken.max()) < outputs and bool((taken >= 0).any())
+            hint = f"; to leave such steps out say steps={hints.spelled('target', value)} >= 0" if some else ""
+            raise IndexError(f"target{position} is {int(taken[where])}, outside the classes 0 … {outputs - 1}{hint}")
+        some = whole and bool(backend.xp.isfinite(taken).all(-1).any())
+        hint = (
+            f"; to leave such steps out say steps=np.isfinite({hints.spelled('target', value)}).all(-1)" if some else ""
+        )
         raise ValueError(
-            f"target{position} is {float(taken[where])} in {taken.dtype}; every counted target must be finite"
+            f"target{position} is {float(taken[where])} in {taken.dtype}; every counted target must be finite{hint}"
         )
     return taken.astype(np.int64, copy=False) if classes else taken
 
 
-def as_array(name: str, value: Any) -> Array:
-    """The value as an array of real numbers."""
-    try:
-        array = value if isinstance(value, np.ndarray) or namespace(value) is not np else np.asarray(value)
-    except ValueError:  # NumPy found lists of different lengths
-        raise ValueError(
-            f"{name} must be one array, but its rows differ in shape; pad them, and pass lengths"
-        ) from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be an array of real numbers, got {array.dtype}")
-    return array
+def _not_sequences(value: Any, x: Array, features: int, tokens_allowed: bool, vectors_allowed: bool) -> Exception:
+    """What is wrong with the shape or the kind of x, and what to pass instead."""
+    hint = _input_hint(value, x, features, tokens_allowed, vectors_allowed)
+    if not vectors_allowed:
+        kind = ValueError if x.dtype.kind in "iu" else TypeError
+        return kind(f"the first layer takes nothing but integer tokens (N, T), got {x.dtype} of shape {x.shape}{hint}")
+    if x.dtype.kind in "iu" and x.ndim == 2:
+        return ValueError(
+            f"the first layer takes no integer tokens; expected x of shape (N, T, {features}), got {x.shape}{hint}"
+        )
+    if x.ndim == 3:
+        return ValueError(
+            f"x has {x.shape[2]} features, but this model expects {features} "
+            f"(x.shape = {x.shape}, expected (N, T, {features})){hint}"
+        )
+    or_tokens = ", or integer tokens (N, T)" if tokens_allowed else ""
+    return ValueError(f"expected x of shape (N, T, {features}){or_tokens}, got {x.dtype} of shape {x.shape}{hint}")
+
+
+def _input_hint(value: Any, x: Array, features: int, tokens_allowed: bool, vectors_allowed: bool) -> str:
+    def accepted(x: Array) -> bool:
+        return _are_inputs(x, features, tokens_allowed, vectors_allowed)
+
+    return hints.advice("x", value, x, hints.inputs(features), accepted)
+
+
+def _are_inputs(x: Array, features: int, tokens_allowed: bool, vectors_allowed: bool) -> bool:
+    """Whether x is (N, T, D), or integer tokens (N, T), as the first layer takes it."""
+    if not x.size or x.ndim not in (2, 3):
+        return False
+    if x.ndim == 3:
+        return vectors_allowed and x.shape[2] == features
+    return tokens_allowed and x.dtype.kind in "iu" and bool(x.min() >= 0) and bool(x.max() < features)
 
 
 def _cast(array: Array, dtype: np.dtype, backend: Backend) -> Array:

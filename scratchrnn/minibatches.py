@@ -153,7 +153,7 @@ class Rows:
         """Updates of an epoch, where something counts in every piece."""
         pieces = 1
         if truncate is not None:
-            T = self._x.shape[0] if self._source is None else self._gather(np.arange(1)).x.shape[1]
+            T = self._x.shape[0] if self._source is None else _gathered(self._source, np.arange(1))[0].shape[1]
             pieces = math.ceil(T / truncate)
         return math.ceil(self._length / batch_size) * pieces
 
@@ -175,6 +175,8 @@ class Rows:
         if self._source is not None:
             x, target = _gathered(self._source, rows)
             N, T = x.shape[:2]
+            if not N * T:
+                raise ValueError(f"the batch source gave x of shape {tuple(x.shape)}, in which there is no step")
             return Minibatch(x, target, self.steps, None, counted_steps(self.steps, T, N, None).total)
         steps = self.steps if isinstance(self.steps, str) or self.steps.ndim == 1 else self.steps[rows]
         lengths = None if self._lengths is None else self._lengths[rows]
@@ -193,7 +195,7 @@ class Rows:
 
 
 def _gathered(source: BatchSource, rows: np.ndarray) -> tuple[Any, Any]:
-    """x and target of these rows of a source as arrays. Their shapes are checked with the model, but for x's axes."""
+    """x and target of these rows of a source as arrays. Their shapes are checked where the model takes them."""
     batch = source.gather(rows)
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise TypeError(f"gather of {type(source).__name__} must return x and target, got {type(batch).__name__}")
@@ -201,10 +203,9 @@ def _gathered(source: BatchSource, rows: np.ndarray) -> tuple[Any, Any]:
         x, target = as_array("x", batch[0]), as_array("target", batch[1])
     except (TypeError, ValueError) as error:
         raise type(error)(f"gather of {type(source).__name__}: {error}") from None
-    if x.ndim < 2 or not x.shape[0] * x.shape[1]:
+    if x.ndim < 2:
         raise ValueError(
-            f"gather of {type(source).__name__} gave x of shape {tuple(x.shape)}, in which there is no step; expected "
-            "(N, T, D), or integer tokens (N, T)"
+            f"gather of {type(source).__name__} gave x of shape {x.shape}; expected (N, T, D), or integer tokens (N, T)"
         )
     return x, target
 

@@ -8,7 +8,7 @@ a VanillaRNN a single array.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class SequenceModel:
     def __init__(
         self,
         layers: Sequence[Layer],
-        *more: NoReturn,
+        *more: object,
         loss: str = "mse",
         backend: str | None = None,
         dtype: Any = "float64",
@@ -354,7 +354,7 @@ class VanillaRNN(SequenceModel):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        *more: NoReturn,
+        *more: object,
         loss: str = "mse",
         backend: str | None = None,
         dtype: Any = "float64",

@@ -9,6 +9,7 @@ import numpy as np
 
 from .backends.arrays import to_numpy
 from .checks import integer, not_negative
+from .hints import check_order
 from .model import SequenceModel
 from .text import Vocabulary
 
@@ -96,6 +97,14 @@ def _check_sample(
     window: int | None,
 ) -> list[int]:
     """The door of `sample`; returns the prompt's ids."""
+    call = "sample(model, vocabulary, prompt, length)"
+    check_order(call, model, [vocabulary, prompt], SequenceModel)
+    if not isinstance(model, SequenceModel):
+        hint = "; an EncoderDecoder has write(x)" if hasattr(model, "decoder") else ""
+        raise TypeError(f"{call} takes a SequenceModel or VanillaRNN, got {type(model).__name__}{hint}")
+    if not isinstance(vocabulary, Vocabulary):
+        hint = "; make one: Vocabulary(text)" if isinstance(vocabulary, str) else ""
+        raise TypeError(f"{call} takes a Vocabulary, got {type(vocabulary).__name__}{hint}")
     if not model.input_size == model.output_size == len(vocabulary):
         raise ValueError(
             f"the vocabulary has {len(vocabulary)} characters, but this model takes {model.input_size} and gives "

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backends.arrays import Array, to_numpy
+from . import hints
+from .backends.arrays import Array, namespace, plain
 from .backends.numpy_backend import Backend
 
 
@@ -105,11 +106,19 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def _mask(steps: Any, T: int, N: int) -> np.ndarray:
     """A boolean mask as time-major (T, 1) or (T, N)."""
-    mask = to_numpy(steps)
+    mask = plain("steps", steps)
+    mask = mask if namespace(mask) is np else mask.get()
+    if mask.dtype == bool:
+        if mask.shape == (T,):
+            return mask[:, None]
+        if mask.shape == (N, T):
+            return mask.T
+
+    def accepted(mask: Array) -> bool:
+        return mask.dtype == bool and mask.shape in ((T,), (N, T)) and bool(mask.any())
+
+    hint = hints.advice("steps", steps, mask, hints.step_masks(T), accepted) if mask.dtype != object else ""
     if mask.dtype != bool:
-        raise TypeError(f'steps must be "all", "last" or a boolean mask, got an array of {mask.dtype}')
-    if mask.shape == (T,):
-        return mask[:, None]
-    if mask.shape == (N, T):
-        return mask.T
-    raise ValueError(f"a steps mask has shape (T,) = ({T},) or (N, T) = ({N}, {T}), got {mask.shape}")
+        hint = '; for every step say steps="all"' if steps is None else hint
+        raise TypeError(f'steps must be "all", "last" or a boolean mask, got an array of {mask.dtype}{hint}')
+    raise ValueError(f"a steps mask has shape (T,) = ({T},) or (N, T) = ({N}, {T}), got {mask.shape}{hint}")

@@ -73,13 +73,13 @@ def entries(*names: str) -> Any:
 X = np.random.default_rng(0).normal(size=(N, T, D))
 TOKENS = np.random.default_rng(0).integers(D, size=(N, T))
 EXPECTED = f"expected x of shape (N, T, {D}), or integer tokens (N, T), got "
-HINT = "; for one feature per step pass x[..., None]"
+TOKENS_HINT = "; for tokens pass x.astype(int)"
 
 
 @entries(*ENTRIES)
 @cases(
-    ("one feature without its axis", {"x": X[..., 0]}, ValueError, EXPECTED + f"float64 of shape ({N}, {T}){HINT}"),
-    ("bool without features", {"x": X[..., 0] > 0}, ValueError, EXPECTED + f"bool of shape ({N}, {T}){HINT}"),
+    ("no axis of features", {"x": X[..., 0]}, ValueError, EXPECTED + f"float64 of shape ({N}, {T})"),
+    ("bool without features", {"x": X[..., 0] > 0}, ValueError, EXPECTED + f"bool of shape ({N}, {T}){TOKENS_HINT}"),
     ("one axis", {"x": X[0, 0]}, ValueError, EXPECTED + f"float64 of shape ({D},)"),
     ("tokens of one row", {"x": TOKENS[0]}, ValueError, EXPECTED + f"int64 of shape ({T},)"),
     ("a number", {"x": 1.0}, ValueError, EXPECTED + "float64 of shape ()"),
@@ -161,7 +161,7 @@ def test_tokens_for_a_layer_that_takes_none(entry: str) -> None:
 @entries(*ENTRIES)
 @cases(
     ("vectors", {"x": X}, TypeError, f"takes nothing but integer tokens (N, T), got float64 of shape ({N}, {T}, {D})"),
-    ("floats", {"x": TOKENS * 1.0}, TypeError, f"got float64 of shape ({N}, {T}); pass x.astype(int)"),
+    ("floats", {"x": TOKENS * 1.0}, TypeError, f"got float64 of shape ({N}, {T}){TOKENS_HINT}"),
     ("bool", {"x": TOKENS > 0}, TypeError, f"got bool of shape ({N}, {T})"),
     ("one-hot integers", {"x": np.eye(D, dtype=int)[TOKENS]}, ValueError, f"got int64 of shape ({N}, {T}, {D})"),
     ("one row", {"x": TOKENS[0]}, ValueError, f"got int64 of shape ({T},)"),
@@ -347,7 +347,13 @@ def test_a_target_that_lacks_its_axis_of_one(entry: str) -> None:
     model = sr.VanillaRNN(D, H, 1, backend="numpy")
     batch = make_batch(model)
     for steps, target in (("all", batch["target"][..., 0]), ("last", batch["target"][:, 0, 0])):
-        refused(entry, model, {**batch, "steps": steps, "target": target}, ValueError, "; pass target[..., None]")
+        refused(
+            entry,
+            model,
+            {**batch, "steps": steps, "target": target},
+            ValueError,
+            "; for one output pass target[..., None]",
+        )
 
 
 @entries(*WITH_TARGET)

@@ -21,7 +21,7 @@ HEAVY = {"numba", "llvmlite", "cupy", "matplotlib", "tqdm", "torch", "scipy"}
 # too, unless that has a row of its own; what is named nowhere (training, history, plots, tasks, …) stands above all of
 # these.
 ROWS: list[set[str]] = [
-    {"backends.arrays", "checks"},
+    {"_numerics", "backends.arrays", "checks", "hints", "progress"},
     {"backends"},  # the switch, and where arrays live; what has twins comes later
     {"parameters"},
     {"gradients", "layers.initial"},

@@ -8,13 +8,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..backends.arrays import Array, namespace
+from .._numerics import expected_underflow
+from ..backends.arrays import Array, namespace, plain
 from ..checks import above_zero
 from ..parameters import Parameters
 
 Gradients = Mapping[str, Array] | Sequence[Array] | Array
 
 
+@expected_underflow
 def row_norms(a: Array) -> Array:
     """Euclidean norm over the last axis, float64.
 
@@ -43,15 +45,15 @@ def part_norms(vector: Array, ends: Array) -> Array:
 def global_norm(grads: Gradients) -> float:
     """‖g‖ = √(Σ g²) over all entries of all parameters, in float64.
 
-    Takes gradients (`Parameters`, or any mapping of arrays) or one array. Exact for entries of 1e-30 in float32 or
-    1e±300 in float64, where `np.linalg.norm` gives 0 or inf; NaN and inf come through.
+    Takes gradients (`Parameters`, any mapping or list of arrays or PyTorch tensors) or one array. Exact for entries of
+    1e-30 in float32 or 1e±300 in float64, where `np.linalg.norm` gives 0 or inf; NaN and inf come through.
 
     >>> float(np.linalg.norm(np.full(4, 1e-30, dtype=np.float32)))
     0.0
     >>> round(global_norm(np.full(4, 1e-30, dtype=np.float32)) * 1e30, 6)
     2.0
     """
-    norms = [float(vector_norm(array.reshape(-1))) for array in _arrays(grads) if array.size]
+    norms = [float(vector_norm(array.reshape(-1))) for array in _arrays(grads, in_place=False) if array.size]
     return float(vector_norm(np.array(norms))) if norms else 0.0
 
 
@@ -74,6 +76,7 @@ def clip_by_global_norm(grads: Gradients, max_norm: float) -> float:
     return norm
 
 
+@expected_underflow
 def shrink(array: Array, norm: float, max_norm: float) -> bool:
     """array ← array · max_norm / norm in place where norm is above max_norm; returns whether it was. Backends twin it.
 
@@ -85,6 +88,7 @@ def shrink(array: Array, norm: float, max_norm: float) -> bool:
     return True
 
 
+@expected_underflow
 def clip_by_value(grads: Gradients, limit: float) -> bool:
     """Limit every entry to [−limit, limit] in place; returns whether any entry was changed.
 
@@ -102,7 +106,8 @@ def clip_by_value(grads: Gradients, limit: float) -> bool:
     return changed
 
 
-def _arrays(grads: Gradients) -> list[Array]:
+def _arrays(grads: Gradients, in_place: bool = True) -> list[Array]:
+    """The arrays of gradients; TypeError for what are no floats, or, in place, what is no array of ours to change."""
     if isinstance(grads, Parameters):
         return [grads.vector]
     arrays = (
@@ -112,7 +117,15 @@ def _arrays(grads: Gradients) -> list[Array]:
         if isinstance(grads, (list, tuple))
         else [grads]
     )
-    wrong = [type(a).__name__ for a in arrays if getattr(getattr(a, "dtype", None), "kind", "") != "f"]
+    for array in arrays:
+        readable = isinstance(array, np.ndarray) or namespace(array) is not np
+        if not readable and (in_place or not hasattr(array, "__array__")):
+            hint = (
+                "; sr.to_numpy makes one of it, in its own memory where it can" if hasattr(array, "__array__") else ""
+            )
+            raise TypeError(f"gradients must be arrays of floats, got {type(array).__name__}{hint}")
+    result = [plain("gradients", array) for array in arrays]
+    wrong = [str(array.dtype) for array in result if array.dtype.kind != "f"]
     if wrong:
         raise TypeError(f"gradients must be arrays of floats, got {wrong[0]}")
-    return arrays
+    return result
