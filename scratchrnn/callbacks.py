@@ -21,7 +21,8 @@ class Callback:
 
     A callback that remembers something from epoch to epoch goes on from there in `fit(resume=…)`, as if training had
     never stopped, when it says what that is in `state_dict` and takes it back in `load_state_dict`. The state is kept in
-    the history, and so in a checkpoint. It goes to a callback of the same class with the same `arguments`.
+    the history, and so in a checkpoint. It goes to a callback of the same class with the same `arguments`. A callback that
+    saves the history itself comes last in the list.
 
     >>> class Snapshots(Callback):
     ...     def on_train_begin(self, model, history):

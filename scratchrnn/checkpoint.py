@@ -158,9 +158,7 @@ def read(path: File, *, backend: str | None = None) -> Checkpoint:
     return _open(path, backend, everything)
 
 
-def _open(
-    path: File, backend: str | None, build: Callable[[dict[str, Any], Mapping[str, np.ndarray]], Any]
-) -> Any:
+def _open(path: File, backend: str | None, build: Callable[[dict[str, Any], Mapping[str, np.ndarray]], Any]) -> Any:
     """What `build` makes of the header and the arrays in a file, which are read when they are asked for."""
     resolve(backend)  # a backend that is missing is not the file's fault
     if isinstance(path, (str, os.PathLike)):
@@ -200,7 +198,9 @@ def _make(described: dict[str, Any], backend: str | None, dtype: np.dtype) -> Se
     options: dict[str, Any] = {"loss": described["loss"], "backend": backend, "dtype": dtype}
     if described["model"] == "VanillaRNN":
         rnn, linear = layers
-        vanilla = VanillaRNN.__new__(VanillaRNN)  # its own __init__ has no word for every layer that a subclass may have
+        vanilla = VanillaRNN.__new__(
+            VanillaRNN
+        )  # its own __init__ has no word for every layer that a subclass may have
         SequenceModel.__init__(vanilla, [rnn, linear], **options)
         return vanilla
     return SequenceModel(layers, **options)

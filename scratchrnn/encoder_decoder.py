@@ -228,7 +228,9 @@ class EncoderDecoder:
     def _join(self) -> None:
         """Put the parameters of both into one new vector, of which theirs become views."""
         parts = {"encoder.": self.encoder, "decoder.": self.decoder}
-        shapes = {f"{prefix}{name}": shape for prefix, part in parts.items() for name, shape in part.params.shapes.items()}
+        shapes = {
+            f"{prefix}{name}": shape for prefix, part in parts.items() for name, shape in part.params.shapes.items()
+        }
         vectors = [part.params.vector for part in parts.values()]
         self._params = Parameters(shapes, namespace(vectors[0]).concatenate(vectors))
         start = 0

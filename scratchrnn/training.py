@@ -135,16 +135,20 @@ def fit(
         hook.on_train_begin(model, history)
     go_on(hooks, history.callbacks)
     try:
-        with _bar(epochs * data.updates(batch_size, truncate), progress) as bar, np.errstate(all="ignore"), Interrupts() as interrupts:
+        with (
+            _bar(epochs * data.updates(batch_size, truncate), progress) as bar,
+            np.errstate(all="ignore"),
+            Interrupts() as interrupts,
+        ):
             update = partial(_update, model, history, interrupts, clip_norm, clip_value, regularizer, track)
             if _draws(model):
                 update = partial(_with_draws, history, update)
-            for _ in range(epochs):
+            for epoch in range(epochs):
                 for hook in hooks:
                     hook.on_epoch_begin(model, history)
                 total, weight = 0.0, 0
                 for i, batch in enumerate(data.shuffled(history.rng, batch_size)):
-                    if i == 0:
+                    if epoch == i == 0:
                         _warn_of_next_input(model, batch)
                     for loss, counted in losses(batch, truncate, stateful, update):
                         total += loss * counted
@@ -155,8 +159,10 @@ def fit(
                 history.end_epoch(total / weight, val_loss)
                 interrupts.release()
                 bar.set_postfix(_latest(history), refresh=False)
-                ends = any([hook.on_epoch_end(model, history) for hook in hooks])
-                history.callbacks = states(hooks)
+                ends = False
+                for hook in hooks:
+                    ends |= bool(hook.on_epoch_end(model, history))
+                    history.callbacks = states(hooks)  # the next hook may save the history
                 if ends:
                     break
     except KeyboardInterrupt:
@@ -176,7 +182,9 @@ def _draws(model: SequenceModel) -> bool:
     return any(hasattr(layer, "draw") and layer.draw(rng, 1, 1, model.dtype) is not None for layer in model.layers)
 
 
-def _with_draws(history: History, update: Callable[[Minibatch], tuple[float, Any]], batch: Minibatch) -> tuple[float, Any]:
+def _with_draws(
+    history: History, update: Callable[[Minibatch], tuple[float, Any]], batch: Minibatch
+) -> tuple[float, Any]:
     """An update; one that does not come to its end takes back the random numbers that it drew."""
     updates, state = history.updates, history.rng.bit_generator.state
     try:

@@ -300,7 +300,9 @@ def test_what_no_file_can_hold_is_refused_by_name(trained: Any, options: Any, me
 
 def test_layers_of_other_classes_are_refused_whatever_their_name(tmp_path: Path) -> None:
     model = sr.SequenceModel([sr.RNN(3, 4), Linear(4, 2)], backend="numpy")
-    with pytest.raises(TypeError, match=r"layers of type Linear .*; it knows RNN, Linear, Embedding, Dropout, LayerNorm"):
+    with pytest.raises(
+        TypeError, match=r"layers of type Linear .*; it knows RNN, Linear, Embedding, Dropout, LayerNorm"
+    ):
         sr.save(model, tmp_path / "model.npz")
 
     class Deeper(sr.VanillaRNN):

@@ -137,7 +137,9 @@ def test_assigning_the_vector_copies_into_it(backend: str) -> None:
 def test_what_does_not_fit_the_vector_is_refused() -> None:
     model = make_model()
     before = model.params.vector.copy()
-    with pytest.raises(ValueError, match=r"the vector of these parameters has shape \(.*\), got an array of shape \(3,"):
+    with pytest.raises(
+        ValueError, match=r"the vector of these parameters has shape \(.*\), got an array of shape \(3,"
+    ):
         model.params.vector = np.zeros(3)
     with pytest.raises(TypeError, match="holds real numbers, got an array of complex128"):
         model.params.vector = np.zeros(before.size, complex)

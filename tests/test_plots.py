@@ -159,7 +159,7 @@ def test_no_range_breaks_a_picture(values: np.ndarray) -> None:
 
 def test_prediction(trained: sine.Trained) -> None:
     data = trained.data
-    predicted = trained.model.predict(data.x_test)
+    predicted = trained.model.predict(data.x_test, steps="last")
     figure = plots.new_figure(9, 5)
     plots.plot_prediction(data.wave, predicted, figure, context=30)
     top, bottom = figure.axes

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import io
 import math
 import pickle
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from helpers import LOSSES, STEPS, D, O, difference, flow_of, make_batch, make_model
 
 import scratchrnn as sr
+from scratchrnn import text
 from scratchrnn.gradients.record import MAX_FLOW_ROWS, FlowRecord
 
 ROWS = 21  # three minibatches of 8, the last one smaller
@@ -423,7 +426,7 @@ def test_errors_survive_pickling() -> None:
         ({"track": "every"}, ValueError, 'track must be "norms", "all" or None, got'),
         ({"target": None}, TypeError, "fit needs a target"),
         ({"steps": "first"}, ValueError, "steps='first' is not known"),
-        ({"x": np.zeros((ROWS, 7))}, ValueError, r"pass x\[..., None\]"),
+        ({"x": np.full((ROWS, 7), 0.5)}, ValueError, r"expected x of shape .* got float64"),
         ({"optimizer": sr.Adam}, TypeError, "optimizer must be an object such as"),
         ({"callbacks": [3]}, TypeError, "a callback is a Callback object or a function"),
         ({"callbacks": [sr.EarlyStopping]}, TypeError, "a callback is a Callback object or a function"),
@@ -472,3 +475,126 @@ def test_every_backend_learns_the_same(backend: str, dtype: str) -> None:
     assert history.loss[-1] < history.loss[0]
     assert model.params.vector.dtype == dtype
     assert history.loss == pytest.approx(expected.loss, rel=1e-10 if dtype == "float64" else 1e-4)
+
+
+# Options of the training rows and the validation rows.
+
+
+def padded_data() -> tuple[Any, dict[str, Any]]:
+    model = sr.VanillaRNN(3, 4, 2, backend="numpy")
+    rng = np.random.default_rng(3)
+    lengths = np.array([7, 2, 5, 1, 4])
+    return model, {"x": rng.normal(size=(5, 7, 3)), "target": rng.normal(size=(5, 7, 2)), "lengths": lengths}
+
+
+def test_lengths_of_the_training_rows_are_asked_for_again_in_validation() -> None:
+    model, arguments = padded_data()
+    options: dict[str, Any] = {"epochs": 1, "optimizer": sr.SGD(1e-12), "progress": False}
+    pair = (arguments["x"], arguments["target"])
+    for validation in (pair, {"x": pair[0], "target": pair[1]}):
+        with pytest.raises(ValueError, match=r"lengths is \(N,\) of the training rows; give validation as a dict") as e:
+            sr.fit(model, **arguments, validation=validation, **options)
+    assert '{"x": …, "target": …, "lengths": …}' in str(e.value)
+    right = sr.fit(model, **arguments, validation=arguments, **options)  # the advice
+    assert right.val_loss[0] == pytest.approx(right.loss[0], rel=1e-9)
+    assert right.val_loss[0] == pytest.approx(float(model.loss(**arguments)), rel=1e-9)
+    whole = sr.fit(model, **arguments, validation={"x": pair[0], "target": pair[1], "lengths": None}, **options)
+    assert whole.val_loss[0] == pytest.approx(float(model.loss(*pair)), rel=1e-9) != right.val_loss[0]
+
+
+def test_a_mask_of_single_rows_is_asked_for_again_in_validation() -> None:
+    model, arguments = padded_data()
+    rng = np.random.default_rng(1)
+    arguments["steps"] = rng.random((5, 7)) < 0.7
+    options: dict[str, Any] = {"epochs": 1, "optimizer": sr.SGD(1e-12), "progress": False}
+    x, target, lengths = (arguments[name] for name in ("x", "target", "lengths"))
+    for validation, missing in (
+        ((x, target), "lengths"),
+        ({"x": x, "target": target, "lengths": lengths}, "steps"),  # five rows too, but other ones
+    ):
+        with pytest.raises(ValueError, match=rf"{missing} is .* of the training rows; give validation as a dict"):
+            sr.fit(model, **arguments, validation=validation, **options)
+    history = sr.fit(model, **arguments, validation=arguments, **options)
+    assert history.val_loss[0] == pytest.approx(float(model.loss(**arguments)), rel=1e-9)
+    of_steps = {**arguments, "steps": np.arange(7) > 2, "lengths": None}  # of all rows alike: holds for both
+    history = sr.fit(model, **of_steps, validation=(x, target), **options)
+    assert history.val_loss[0] == pytest.approx(float(model.loss(x, target, steps=np.arange(7) > 2)), rel=1e-9)
+
+
+# A model that sees what it is to predict.
+
+
+def text_model(bidirectional: bool) -> tuple[Any, np.ndarray]:
+    layers: list[Any] = [sr.RNN(6, 5, bidirectional=bidirectional), sr.Linear(10 if bidirectional else 5, 6)]
+    model = sr.SequenceModel(layers, loss="cross_entropy", backend="numpy")
+    return model, np.random.default_rng(0).integers(6, size=(4, 9))
+
+
+LEAK = "trained to predict its own next input, and its bidirectional layer reads that input"
+
+
+@pytest.mark.parametrize("kind", ["arrays", "source", "mask", "lengths", "floats"])
+def test_a_bidirectional_model_that_predicts_its_next_input_is_told_so(kind: str) -> None:
+    model, ids = text_model(True)
+    x, target, options = ids[:, :-1], ids[:, 1:], {"epochs": 2, "progress": False}
+    arguments: dict[str, Any] = {"x": x, "target": target}
+    if kind == "source":
+        arguments = {"x": text.Windows(ids.reshape(-1), 8)}
+    if kind == "mask":
+        arguments |= {"steps": np.arange(8) > 3, "target": np.where(np.arange(8) > 3, target, 0)}
+    if kind == "lengths":
+        lengths = np.array([8, 3, 5, 6])
+        arguments |= {"lengths": lengths, "target": np.where(np.arange(8) < lengths[:, None], target, 0)}
+        arguments["x"] = np.where(np.arange(8) < lengths[:, None], x, 0)
+    if kind == "floats":
+        layers: list[Any] = [sr.RNN(2, 5, bidirectional=True), sr.Linear(10, 2)]
+        model, series = sr.SequenceModel(layers, backend="numpy"), np.random.default_rng(0).normal(size=(4, 9, 2))
+        arguments = {"x": series[:, :-1], "target": series[:, 1:]}
+    with pytest.warns(UserWarning, match=LEAK) as told:
+        sr.fit(model, **arguments, **options)
+    assert len(told) == 1 and told[0].filename == __file__  # once, at the line that calls fit
+
+
+def test_other_tasks_of_a_bidirectional_model_are_not_warned_about() -> None:
+    """Warnings are errors here."""
+    model, ids = text_model(True)
+    rest: dict[str, Any] = {"epochs": 1, "progress": False}
+    sr.fit(model, ids[:, :-1], ids[:, :-1], **rest)  # tags of the same step
+    sr.fit(model, ids[:, :-1], ids[:, -1], steps="last", **rest)
+    sr.fit(model, np.zeros((4, 8), int), np.zeros((4, 8), int), **rest)  # says nothing either way
+    model, ids = text_model(False)
+    sr.fit(model, ids[:, :-1], ids[:, 1:], **rest)
+
+
+# Where progress is drawn.
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_is_drawn_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, arguments = data()
+    del arguments["progress"]
+    for stream, progress, drawn in ((Terminal(), True, True), (Terminal(), False, False), (io.StringIO(), True, False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        sr.fit(model, **arguments, epochs=2, progress=progress)
+        assert ("update" in stream.getvalue()) is drawn
+    monkeypatch.setattr(sys, "stderr", None)  # of a process without one
+    sr.fit(model, **arguments, epochs=2)
+
+
+def test_the_bar_is_drawn_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There standard error is no terminal, and without ipywidgets the bar is text."""
+    model, arguments = data()
+    del arguments["progress"]
+    shell = SimpleNamespace(config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    sr.fit(model, **arguments, epochs=2)
+    assert "update" in stream.getvalue()
+    stream.truncate(0)
+    sr.fit(model, **arguments, epochs=2, progress=False)
+    assert not stream.getvalue().strip("\0")

@@ -20,9 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import hints
+from .._numerics import any_magnitude
 from ..backends.arrays import Array, to_numpy
 from ..checks import above_zero
 from ..model import SequenceModel
+from ..progress import progress_bar
 from .references import SAFETY, Checker
 from .report import Comparison, Entry, GradientCheckError, GradientReport, TensorReport
 from .saturation import SATURATED
@@ -36,6 +39,7 @@ ENTRIES = 8  # single entries looked at in a tensor that passes
 BLOCK = 32  # entries that the search for a culprit ends with
 
 
+@any_magnitude
 def check_gradients(
     model: Any,
     x: Any,
@@ -74,8 +78,7 @@ def check_gradients(
     >>> bool(report)
     True
     """
-    from tqdm import tqdm
-
+    hints.check_order("check_gradients(model, x, target)", model, [x, target], SequenceModel)
     if not isinstance(model, SequenceModel):
         raise TypeError(
             f"check_gradients checks a SequenceModel or a VanillaRNN, got {type(model).__name__}; of an EncoderDecoder "
@@ -86,7 +89,7 @@ def check_gradients(
     tolerances = dict(TOLERANCES[model.dtype])
     if tolerance is not None:
         tolerances = dict.fromkeys(tolerances, above_zero("tolerance", tolerance))
-    names = tqdm(checker.analytic, unit="tensor", delay=2, leave=False, disable=None if progress else True)
+    names = progress_bar(checker.analytic, unit="tensor", delay=2, leave=False, show=progress)
     hidden = [
         np.abs(to_numpy(cell.h[1:])).reshape(-1)
         for trace, layer in zip(checker.stored.traces, model.layers, strict=True)

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._numerics import expected_underflow
 from ..checks import above_zero, integer
 from ..layers import rnn
+from ..progress import progress_bar
 from .lyapunov import check_map
 
 ITERATIONS = 200
@@ -35,6 +37,7 @@ class FixedPoint(NamedTuple):
         return f"FixedPoint(H={len(self.h)}, ‖h‖ = {np.linalg.norm(self.h):.3g}, {kind}, radius {self.radius:.3g})"
 
 
+@expected_underflow
 def fixed_points(
     W_hh: Any,
     b_h: Any = None,
@@ -68,15 +71,13 @@ def fixed_points(
     >>> [(point.h.round(4), point.stable) for point in fixed_points([[2.0]])]
     [(array([0.]), False), (array([-0.9575]), True), (array([0.9575]), True)]
     """
-    from tqdm import tqdm
-
     W_hh, b_h = check_map(W_hh, b_h, nonlinearity)
     above_zero("tolerance", tolerance)
     above_zero("apart", apart)
     found: list[tuple[float, np.ndarray]] = []
     beginnings = draw_starts(W_hh, b_h, nonlinearity, integer("starts", starts), np.random.default_rng(seed))
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in tqdm(beginnings, unit="start", delay=2, leave=False, disable=None if progress else True):
+        for start in progress_bar(beginnings, unit="start", delay=2, leave=False, show=progress):
             h = newton(start, W_hh, b_h, nonlinearity)
             residual = float(np.abs(h - rnn.activate(W_hh @ h + b_h, nonlinearity)).max())
             if residual <= tolerance * max(1.0, float(np.abs(h).max())):

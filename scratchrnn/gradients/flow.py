@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._numerics import expected_underflow
 from ..backends.arrays import Array, namespace
 from .clip import row_norms
 
@@ -28,6 +29,7 @@ class LayerFlow(NamedTuple):
         return f"LayerFlow({_sizes(self)})"
 
     @property
+    @expected_underflow
     def norms(self) -> Array:
         """(T,) float64: ‖∂L/∂h_t‖ over batch and hidden units. Of a mean loss it shrinks as 1/√N."""
         return row_norms(self.per_sample.T) / len(self.per_sample)

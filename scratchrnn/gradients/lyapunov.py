@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
+from .._numerics import expected_underflow
+from ..backends.arrays import as_array, to_numpy
 from ..checks import integer
 from ..layers import rnn
+from ..parameters import Parameters
+from ..progress import progress_bar
 
 BLOCKS = 20  # of steps, whose means tell the standard error
 
@@ -41,6 +44,7 @@ class LyapunovSpectrum(NamedTuple):
         return plot_lyapunov(self.exponents, ax)
 
 
+@expected_underflow
 def lyapunov_spectrum(
     W_hh: Any,
     b_h: Any = None,
@@ -76,8 +80,6 @@ def lyapunov_spectrum(
     >>> lyapunov_spectrum(np.diag([0.5, 0.2]), h0=np.zeros(2)).exponents.round(3)
     array([-0.693, -1.609])
     """
-    from tqdm import tqdm
-
     W_hh, b_h = check_map(W_hh, b_h, nonlinearity)
     H = len(W_hh)
     integer("steps", steps)
@@ -87,19 +89,19 @@ def lyapunov_spectrum(
         raise ValueError(f"there are H = {H} exponents, count asks for {m}")
     added = np.broadcast_to(b_h, (discard + steps, H))
     if drive is not None:
-        drive = to_numpy(drive).astype(np.float64)
+        drive = to_numpy(as_array("drive", drive)).astype(np.float64)
         if drive.shape != added.shape:
             raise ValueError(f"expected drive of shape (discard + steps, H) = {added.shape}, got {drive.shape}")
         added = added + drive
     rng = np.random.default_rng(seed)
-    h = rng.uniform(-1, 1, H) if h0 is None else to_numpy(h0).astype(np.float64)
+    h = rng.uniform(-1, 1, H) if h0 is None else to_numpy(as_array("h0", h0)).astype(np.float64)
     if h.shape != (H,):
         raise ValueError(f"expected h0 of shape (H,) = ({H},), got {h.shape}")
     Q, _ = np.linalg.qr(rng.normal(size=(H, m)))
 
     growth = np.empty((discard + steps, m))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        for t in tqdm(range(discard + steps), unit="step", delay=2, leave=False, disable=None if progress else True):
+        for t in progress_bar(range(discard + steps), unit="step", delay=2, leave=False, show=progress):
             h = rnn.activate(W_hh @ h + added[t], nonlinearity)
             if not np.isfinite(h).all():
                 raise FloatingPointError(f"the state is not finite at step {t}: this map has no attractor")
@@ -129,13 +131,13 @@ def kaplan_yorke(exponents: np.ndarray, H: int) -> float:
 
 def check_map(W_hh: Any, b_h: Any, nonlinearity: str) -> tuple[np.ndarray, np.ndarray]:
     """W_hh (H, H) and b_h (H,) in float64; ValueError for what is no such map, TypeError for a model."""
-    if hasattr(W_hh, "params"):
-        name = next((name for name in W_hh.params if "W_hh" in name), "W_hh")
+    if isinstance(getattr(W_hh, "params", None), Parameters):
+        name = next(name for name in W_hh.params if "W_hh" in name)
         raise TypeError(f'expected a matrix W_hh (H, H), got a {type(W_hh).__name__}: pass model.params["{name}"]')
-    W_hh = to_numpy(W_hh).astype(np.float64)
+    W_hh = to_numpy(as_array("W_hh", W_hh)).astype(np.float64)
     if W_hh.ndim != 2 or W_hh.shape[0] != W_hh.shape[1] or not len(W_hh):
         raise ValueError(f"expected W_hh of shape (H, H), got {W_hh.shape}")
-    b_h = np.zeros(len(W_hh)) if b_h is None else to_numpy(b_h).astype(np.float64)
+    b_h = np.zeros(len(W_hh)) if b_h is None else to_numpy(as_array("b_h", b_h)).astype(np.float64)
     if b_h.shape != W_hh.shape[:1]:
         raise ValueError(f"expected b_h of shape (H,) = {W_hh.shape[:1]}, got {b_h.shape}")
     if not (np.isfinite(W_hh).all() and np.isfinite(b_h).all()):

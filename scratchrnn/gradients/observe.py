@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import hints
+from .._numerics import any_magnitude
 from ..backends.arrays import Array, to_numpy
 from ..model import SequenceModel
 from ..passes import Batch
+from ..progress import progress_bar
 from ..summary import layer_name
 from . import maps
 from .clip import global_norm
@@ -85,6 +88,7 @@ class GradientFlow:
         return plot_gradient_flow(self, fig)
 
 
+@any_magnitude
 def gradient_flow(
     model: SequenceModel,
     x: Any,
@@ -118,8 +122,7 @@ def gradient_flow(
     >>> seen.lag_map.shape, seen.saturated.shape
     ((5, 5), (1, 5))
     """
-    from tqdm import tqdm
-
+    hints.check_order("gradient_flow(model, x, target)", model, [x, target], SequenceModel)
     if not isinstance(model, SequenceModel):
         raise TypeError(
             f"gradient_flow looks into a SequenceModel, got {type(model).__name__}; of an EncoderDecoder pass its "
@@ -131,7 +134,7 @@ def gradient_flow(
     wanted = {"lag_map": (maps.lag_map, lag_map), "input_map": (maps.input_map, input_map)}
     seen: dict[str, Any] = {}
     total = maps.blocks(model, batch) * len(batch.x) * (bool(lag_map) + bool(input_map))
-    with tqdm(total=total, unit="step", delay=2, leave=False, disable=None if progress else True) as bar:
+    with progress_bar(total=total, unit="step", delay=2, leave=False, show=progress) as bar:
         for name, (compute, asked) in wanted.items():
             if asked:
                 seen[name] = compute(model, batch, bar.update)

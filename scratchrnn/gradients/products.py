@@ -25,6 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._numerics import expected_underflow
+
 Array = np.ndarray
 
 SETTLED = 1e-16  # relative change of a length below which a pair is not turned
@@ -66,6 +68,7 @@ def product_spectrum(slopes: Array, W_hh: Array) -> Iterator[Array]:
         yield np.concatenate([X.logs, np.full(H - len(X.logs), -np.inf)])
 
 
+@expected_underflow
 def compact(rows: Array, logs: Array) -> Columns:
     """Vectors e^logs · rows, scaled; not more of them than they have entries, none of length 0.
 
@@ -79,6 +82,7 @@ def compact(rows: Array, logs: Array) -> Columns:
     return X
 
 
+@expected_underflow
 def orthogonal(X: Columns) -> Columns:
     """X · V with orthogonal V, such that no two columns are far enough from orthogonal to change their lengths."""
     basis, Y = decomposed(X)

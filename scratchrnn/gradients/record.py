@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._numerics import expected_underflow
 from ..backends.arrays import to_numpy
 from .clip import row_norms
 from .flow import Flow, LayerFlow, mean_of_rows
@@ -64,6 +65,7 @@ class Seen(NamedTuple):
         return self.layers[0].per_sample.shape, len(self.layers), self.lengths is None, tensors
 
 
+@expected_underflow
 def rows_of(seen: Sequence[Seen]) -> list[FlowRow]:
     """Norms, and where tensors were looked at, everything. The updates are of one kind."""
     per_sample = np.array([[to_numpy(layer.per_sample).T for layer in one.layers] for one in seen])  # (…, cells, T, N)

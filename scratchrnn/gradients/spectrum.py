@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import passes
+from .. import hints, passes
+from .._numerics import any_magnitude
 from ..backends.arrays import to_numpy
 from ..layers import rnn, stack
+from ..model import SequenceModel
+from ..progress import progress_bar
 from .products import product_spectrum
 
 GAMMA = 1.0  # the largest slope of tanh, and of relu
@@ -56,6 +59,7 @@ class JacobianSpectrum(NamedTuple):
         return plot_spectrum(self, ax)
 
 
+@any_magnitude
 def jacobian_spectrum(
     model: Any,
     x: Any,
@@ -89,8 +93,6 @@ def jacobian_spectrum(
     >>> spectrum.log10.shape, bool((spectrum.log10[:, 0] <= spectrum.log10_bound + 1e-12).all())
     ((51, 3), True)
     """
-    from tqdm import tqdm
-
     h, W_hh, nonlinearity = cell_states(model, x, h0, lengths, row, cell)
     finite = np.isfinite(h).all(axis=1)
     if not finite.all():
@@ -99,13 +101,13 @@ def jacobian_spectrum(
             "Jacobians; check the weights for NaN and for numbers that are too large"
         )
     slopes = rnn.slope(h[1:], nonlinearity)
-    lags = tqdm(
+    lags = progress_bar(
         product_spectrum(slopes, W_hh),
         total=len(h),
         unit="lag",
         delay=2,
         leave=False,
-        disable=None if progress else True,
+        show=progress,
     )
     logs = np.array(list(lags))  # refuses what is not finite before the eigenvalues are asked for
     radius = float(np.abs(np.linalg.eigvals(W_hh)).max())
@@ -114,9 +116,12 @@ def jacobian_spectrum(
 
 def cell_states(model: Any, x: Any, h0: Any, lengths: Any, row: int, cell: int) -> tuple[np.ndarray, np.ndarray, str]:
     """States (K + 1, H) of one cell along one row in the cell's own time, its W_hh and its nonlinearity, in float64."""
-    if not hasattr(model, "_check_inputs"):
-        hint = ": pass its encoder, or its decoder" if hasattr(model, "encoder") else ""
-        raise TypeError(f"expected a SequenceModel or VanillaRNN, got {type(model).__name__}{hint}")
+    hints.check_order("jacobian_spectrum(model, x)", model, [x], SequenceModel)
+    if not isinstance(model, SequenceModel):
+        raise TypeError(
+            f"expected a SequenceModel or VanillaRNN, got {type(model).__name__}; of an EncoderDecoder pass its "
+            "encoder or its decoder"
+        )
     x, states, lengths, _ = model._check_inputs(x, h0, lengths)
     T, N = x.shape[:2]
     if not -N <= row < N:

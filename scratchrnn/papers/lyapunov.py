@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..gradients.lyapunov import lyapunov_spectrum
+from ..progress import progress_bar
 from .result import Result
 
 EULER = 0.5772156649015329
@@ -47,12 +48,10 @@ def gaussian_exponents(
     N: int = 20, steps: int = 200, products: int = 400, seed: int = 0, progress: bool = False
 ) -> np.ndarray:
     """Measured exponents (N,) of products of N × N Gaussian matrices, by QR; the mean of several products."""
-    from tqdm import tqdm
-
     rng = np.random.default_rng(seed)
     Q = np.broadcast_to(np.eye(N), (products, N, N))
     total = np.zeros(N)
-    for _ in tqdm(range(steps), desc="Gaussian products", leave=False, disable=None if progress else True):
+    for _ in progress_bar(range(steps), desc="Gaussian products", leave=False, show=progress):
         Q, R = np.linalg.qr(rng.normal(0, N**-0.5, (products, N, N)) @ Q)
         total += np.log(np.abs(np.diagonal(R, axis1=1, axis2=2))).mean(axis=0)
     return total / steps
@@ -80,11 +79,9 @@ class Exponents(NamedTuple):
 
 def measure(quick: bool, progress: bool) -> Exponents:
     """Both; quick takes fewer products."""
-    from tqdm import tqdm
-
     products = 200 if quick else 1000
     gaussian = gaussian_exponents(products=products, progress=progress)
-    gains = tqdm(CHAOS, desc="onset of chaos", leave=False, disable=None if progress else True)
+    gains = progress_bar(CHAOS, desc="onset of chaos", leave=False, show=progress)
     return Exponents(products, gaussian, {g: largest_exponents(g) for g in gains})
 
 

@@ -32,6 +32,7 @@ import numpy as np
 from ..backends import set_num_threads
 from ..backends.arrays import to_numpy
 from ..gradients.clip import row_norms
+from ..progress import progress_bar
 from ..tasks import temporal_order as task
 from ..training import NonFiniteError
 from .result import Result
@@ -104,13 +105,11 @@ def one_run(setting: Setting, seed: int) -> Run:
 
 def study(settings: Iterable[Setting], seeds: int, progress: bool) -> list[Run]:
     """All runs, in the order of settings and seeds, on PROCESSES processes of one thread each."""
-    from tqdm import tqdm
-
     jobs = [(setting, seed) for setting in settings for seed in range(seeds)]
     pool = ProcessPoolExecutor(PROCESSES, get_context("spawn"), _begin)
     try:
         runs = [pool.submit(one_run, *job) for job in jobs]
-        with tqdm(total=len(runs), unit="run", disable=None if progress else True) as bar:
+        with progress_bar(total=len(runs), unit="run", show=progress) as bar:
             for _ in as_completed(runs):
                 bar.update()
         return [run.result() for run in runs]
@@ -181,14 +180,16 @@ def read(path: Path) -> list[Run]:
     return [Run(**entry | {"setting": setting(entry["setting"])}) for entry in entries]
 
 
+def keep(runs: list[Run], out: Path) -> dict[str, str]:
+    """Write temporal-order.json."""
+    save(runs, out / "temporal-order.json")
+    return {"temporal-order.json": "every run of it: updates, losses, norms"}
+
+
 def draw(runs: list[Run], out: Path) -> dict[str, str]:
-    """temporal-order.png and temporal-order.json."""
+    """Write temporal-order.png."""
     from ..plots import new_figure, papers
 
-    save(runs, out / "temporal-order.json")
     figure = new_figure(10.5, 2.7 * len({setting[:3] for setting in by_setting(runs)}) + 0.6)
     papers.plot_temporal_order(runs, figure).savefig(out / "temporal-order.png")
-    return {
-        "temporal-order.png": "how many runs solved temporal order, and the norms that explain it",
-        "temporal-order.json": "every run of it: updates, losses, norms",
-    }
+    return {"temporal-order.png": "how many runs solved temporal order, and the norms that explain it"}

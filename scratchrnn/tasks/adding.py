@@ -108,7 +108,7 @@ def train(
 
 def examples(model: SequenceModel, part: Part, count: int = 3) -> tuple[tuple[str, str], ...]:
     """The marked values of the first few sequences, their sum and the answer."""
-    answers = to_numpy(model.predict(part.x[:count]))[:, 0]
+    answers = to_numpy(model.predict(part.x[:count], steps="last"))[:, 0]
     shown = []
     for x, target, answer in zip(part.x, part.target[:, 0], answers, strict=False):
         values = " + ".join(f"{value:.3f}" for value in x[x[:, 1] == 1, 0])

@@ -63,5 +63,5 @@ def train(
 
 def examples(model: SequenceModel, part: Part, count: int = 10) -> tuple[tuple[str, str], ...]:
     """The first few answers."""
-    answers = to_numpy(model.predict(part.x[:count])).argmax(axis=1)
+    answers = to_numpy(model.predict(part.x[:count], steps="last")).argmax(axis=1)
     return (("digits " + " ".join(map(str, part.target[:count])), "read as " + " ".join(map(str, answers))),)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import sequences
 from ..backends.arrays import to_numpy
 from ..callbacks import CosineDecay
 from ..layers.linear import Linear
@@ -75,19 +76,19 @@ def windows(spots: np.ndarray) -> tuple[np.ndarray, np.ndarray, Callable[[np.nda
     root = np.sqrt(spots)
     mean, std = root[:TRAIN].mean(), root[:TRAIN].std()
     s = (root - mean) / std
-    x = np.lib.stride_tricks.sliding_window_view(s[:-1], WINDOW)
-    last = x[:, -1:]
+    x, following = sequences.windows(s, WINDOW)
+    last = x[:, -1]  # (269, 1)
 
     def spots_of(change: np.ndarray) -> np.ndarray:
         return np.maximum((last[-len(change) :] + change) * std + mean, 0)[:, 0] ** 2
 
-    return x[..., None], s[WINDOW:, None] - last, spots_of
+    return x, following - last, spots_of
 
 
 def forecast(model: SequenceModel, spots: np.ndarray) -> np.ndarray:
     """One network's forecasts of the test years, each from the 40 years before it: (62,)."""
     x, _, spots_of = windows(spots)
-    return spots_of(to_numpy(model.predict(x[TRAIN - WINDOW :])))
+    return spots_of(to_numpy(model.predict(x[TRAIN - WINDOW :], steps="last")))
 
 
 def train(

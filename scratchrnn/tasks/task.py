@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -88,22 +88,8 @@ class Part(NamedTuple):
 
 def accuracy(model: SequenceModel, part: Part) -> float:
     """The share of sequences whose class is the likeliest at their last step."""
-    y = to_numpy(model.predict(part.x, lengths=part.lengths))
+    y = to_numpy(model.predict(part.x, steps="last", lengths=part.lengths))
     return float((y.argmax(axis=1) == part.target).mean())
-
-
-def padded(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (T_n, …) of unequal length as one array (N, T, …), zeros past their ends, and their lengths (N,).
-
-    >>> padded([np.array([3, 1]), np.array([4])])
-    (array([[3, 1],
-           [4, 0]]), array([2, 1]))
-    """
-    lengths = np.array([len(row) for row in rows])
-    x = np.zeros((len(rows), lengths.max(), *rows[0].shape[1:]), rows[0].dtype)
-    for whole, row in zip(x, rows, strict=True):
-        whole[: len(row)] = row
-    return x, lengths
 
 
 class Noisy:

@@ -99,7 +99,7 @@ class Test(Callback):
 
 def metric(model: SequenceModel, part: Part) -> float:
     """The share of sequences that get the right class."""
-    return float((to_numpy(model.predict(part.x)).argmax(axis=1) == part.target).mean())
+    return float((to_numpy(model.predict(part.x, steps="last")).argmax(axis=1) == part.target).mean())
 
 
 def network(*, std: float = 0.1, seed: int = 0, backend: str | None = None, dtype: str = "float32") -> VanillaRNN:
@@ -151,7 +151,7 @@ def train(
     model = network(seed=seed, backend=backend, dtype=dtype)
     history, _ = learn(model, length, 0.05, 1.0, epochs=epochs, seed=seed, progress=progress)
     part = draw(np.random.default_rng((seed, 2)), TEST, length)
-    answers = to_numpy(model.predict(part.x[:4])).argmax(axis=1)
+    answers = to_numpy(model.predict(part.x[:4], steps="last")).argmax(axis=1)
     examples = tuple(
         ("".join(SYMBOLS[i] for i in row), f"{CLASSES[target]}, found {CLASSES[answer]}")
         for row, target, answer in zip(part.x, part.target, answers, strict=False)
