@@ -20,9 +20,9 @@ class Callback:
     """Called by `fit` between epochs; override what is needed. A function (model, history) serves as on_epoch_end.
 
     A callback that remembers something from epoch to epoch goes on from there in `fit(resume=…)`, as if training had
-    never stopped, when it says what that is in `state_dict` and takes it back in `load_state_dict`. The state is kept in
-    the history, and so in a checkpoint. It goes to a callback of the same class with the same `arguments`. A callback that
-    saves the history itself comes last in the list.
+    never stopped, when it says what that is in `state_dict` and takes it back in `load_state_dict`. The state is kept
+    in the history, and so in a checkpoint. It goes to a callback of the same class with the same `arguments`. A
+    callback that saves the history itself comes last in the list.
 
     >>> class Snapshots(Callback):
     ...     def on_train_begin(self, model, history):
@@ -74,7 +74,9 @@ class EarlyStopping(Callback):
         self.patience = integer("patience", patience)
         self.min_delta = not_negative("min_delta", min_delta)
         self.restore_best = boolean("restore_best", restore_best)
-        self._forget()
+        self._best: tuple[float, int, Any] = (math.inf, 0, None)  # loss, epoch, weights
+        self._validated: bool | None = None  # whether that is a validation loss; None before any epoch
+        self._last_vector: Any = None  # the last weights, while the model has the best ones
 
     @property
     def best(self) -> float:
@@ -134,15 +136,13 @@ class EarlyStopping(Callback):
         self._validated, self._last_vector = state["validated"], state.get("last_vector")
 
     def _forget(self) -> None:
-        self._best: tuple[float, int, Any] = (math.inf, 0, None)  # loss, epoch, weights
-        self._validated: bool | None = None  # whether that is a validation loss; None before any epoch
-        self._last_vector: Any = None  # the last weights, while the model has the best ones
+        self._best, self._validated, self._last_vector = (math.inf, 0, None), None, None
 
 
 class CosineDecay(Callback):
     """Let the learning rate fall over the epochs, along half a cosine, to `last` times what it was at first.
 
-        η_e = η · (last + (1 − last) · (1 + cos(π · e/epochs)) / 2)      after e = 0, 1, … epochs, and last · η from then on
+        η_e = η · (last + (1 − last) · (1 + cos(π · e/epochs)) / 2)      after e = 0, 1, … epochs, then last · η
 
     In `fit(resume=…)` it goes on where it was. An optimizer with another learning rate than that of the history, given
     there, changes η.

@@ -127,7 +127,8 @@ def _plain(where: str, value: Any) -> Any:
         value = value.item()
     if value is not None and not isinstance(value, (bool, int, float, str)):
         raise TypeError(
-            f"a checkpoint cannot hold {where}, a {type(value).__name__}: it can hold numbers, strings, lists and dicts"
+            f"a checkpoint cannot hold {where}: a {type(value).__name__} is not JSON serializable, as numbers, strings, "
+            "lists and dicts are"
         )
     return value
 

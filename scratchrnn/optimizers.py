@@ -118,7 +118,7 @@ class _Rule:
     _text: ClassVar[Any]
 
     def __post_init__(self) -> None:
-        for name in [field.name for field in fields(self) if field.type in ("float", float)]:
+        for name in [each.name for each in fields(self) if each.type in ("float", float)]:
             value = real(f"{type(self).__name__}: {name}", getattr(self, name), "a number")
             lower = 0 <= value if name != "learning_rate" else 0 < value
             upper = value < 1 if name in ("momentum", "decay", "beta1", "beta2") else math.isfinite(value)

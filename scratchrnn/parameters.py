@@ -148,7 +148,7 @@ def copy_into(view: Array, value: Any, name: str) -> None:
 
 
 def assign(params: Parameters, value: Any) -> None:
-    """Copy all numbers of a mapping with the same names and shapes into parameters. Nothing is copied if one differs."""
+    """Copy all numbers of a mapping with the same names and shapes into parameters; where one differs, none."""
     if value is params:
         return
     if not isinstance(value, Mapping):

@@ -113,9 +113,10 @@ def fit(
         class and arguments, as if training had never stopped.
 
     Ctrl-C ends training and returns the history so far; weights, averages and history are those after the same update.
-    A warning is given where a model with a bidirectional layer is trained to predict its own next input. Raises NonFiniteError when a loss, a gradient or an update is
-    not finite, ValueError, TypeError or IndexError for arguments that do not fit, before anything is changed; among
-    them steps="last" with `truncate`, and `stateful` without it or with a bidirectional layer.
+    A warning is given where a model with a bidirectional layer is trained to predict its own next input. Raises
+    NonFiniteError when a loss, a gradient or an update is not finite, ValueError, TypeError or IndexError for arguments
+    that do not fit, before anything is changed; among them steps="last" with `truncate`, and `stateful` without it or
+    with a bidirectional layer.
     Source: Williams and Peng 1990, An efficient gradient-based algorithm for on-line training of recurrent networks.
     """
     check_order("fit(model, x, target, epochs=…)", model, [x, target], (SequenceModel, EncoderDecoder))

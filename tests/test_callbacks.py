@@ -49,12 +49,12 @@ def rates(into: list[float]) -> Callable[[Any, sr.History], None]:
 def test_the_cosine_goes_on(resumed: Resume, again: float | None) -> None:
     """Whether or not the optimizer is named again."""
     model, data, _ = problem()
-    expected, whole = copy.deepcopy(model), []
+    expected, whole = copy.deepcopy(model), list[float]()
     long = sr.fit(expected, **data, epochs=10, optimizer=sr.Adam(0.02), callbacks=[sr.CosineDecay(10), rates(whole)])
     parts: list[float] = []
     first = sr.fit(model, **data, epochs=5, optimizer=sr.Adam(0.02), callbacks=[sr.CosineDecay(10), rates(parts)])
     model, first = resumed(model, first)
-    more = {} if again is None else {"optimizer": sr.Adam(again)}
+    more: dict[str, Any] = {} if again is None else {"optimizer": sr.Adam(again)}
     second = sr.fit(model, **data, epochs=5, resume=first, callbacks=[sr.CosineDecay(10), rates(parts)], **more)
     assert parts == whole and parts[-1] == pytest.approx(0.05 * 0.02)
     assert model.params == expected.params and second.loss == long.loss
@@ -64,7 +64,7 @@ def test_another_learning_rate_starts_another_cosine_of_the_same_phase() -> None
     model, data, _ = problem()
     first = sr.fit(model, **data, epochs=2, optimizer=sr.Adam(0.02), callbacks=[sr.CosineDecay(8, last=0.2)])
     seen: list[float] = []
-    options = {"optimizer": sr.Adam(0.1), "callbacks": [sr.CosineDecay(8, last=0.2), rates(seen)]}
+    options: dict[str, Any] = {"optimizer": sr.Adam(0.1), "callbacks": [sr.CosineDecay(8, last=0.2), rates(seen)]}
     sr.fit(model, **data, epochs=3, resume=first, **options)
     assert seen == pytest.approx([0.1 * (0.2 + 0.8 * (1 + math.cos(math.pi * e / 8)) / 2) for e in (3, 4, 5)])
 
@@ -72,7 +72,7 @@ def test_another_learning_rate_starts_another_cosine_of_the_same_phase() -> None
 def test_other_arguments_begin_anew() -> None:
     model, data, _ = problem()
     first = sr.fit(model, **data, epochs=2, optimizer=sr.SGD(0.02), callbacks=[sr.CosineDecay(4)])
-    rate, seen = first.optimizer.learning_rate, []
+    rate, seen = first.optimizer.learning_rate, list[float]()
     sr.fit(model, **data, epochs=1, resume=first, callbacks=[sr.CosineDecay(2), rates(seen)])
     assert seen == pytest.approx([rate * (0.05 + 0.95 * (1 + math.cos(math.pi / 2)) / 2)])
 
@@ -90,7 +90,7 @@ def stopping(model: Any, data: Any, *epochs: int, resumed: Resume, **options: An
 def test_early_stopping_remembers_its_best(resumed: Resume) -> None:
     """Also where the best epoch was in the first of two calls; then its weights come back at the end of the second."""
     model, data, held_out = problem()
-    options = {"optimizer": sr.Adam(0.05), "validation": held_out}
+    options: dict[str, Any] = {"optimizer": sr.Adam(0.05), "validation": held_out}
     whole, long, expected = stopping(copy.deepcopy(model), data, 12, resumed=resumed, **options)
     assert 1 < whole.best_epoch < 6, whole.best_epoch  # later epochs are worse
     for parts in ((6, 6), (1, 11), (6, 5, 1)):
@@ -101,7 +101,7 @@ def test_early_stopping_remembers_its_best(resumed: Resume) -> None:
 
 def test_early_stopping_counts_its_patience_over_calls(resumed: Resume) -> None:
     model, data, held_out = problem()
-    options = {"optimizer": sr.Adam(0.05), "validation": held_out}
+    options: dict[str, Any] = {"optimizer": sr.Adam(0.05), "validation": held_out}
 
     def run(model: Any, epochs: int, history: Any = None) -> Any:
         return sr.fit(model, **data, **options, epochs=epochs, resume=history, callbacks=[sr.EarlyStopping(4)])
@@ -115,7 +115,7 @@ def test_early_stopping_counts_its_patience_over_calls(resumed: Resume) -> None:
 def test_weights_that_somebody_has_changed_are_not_replaced() -> None:
     model, data, held_out = problem()
     stop = sr.EarlyStopping(patience=50)
-    options = {"optimizer": sr.Adam(0.05), "validation": held_out, "callbacks": [stop]}
+    options: dict[str, Any] = {"optimizer": sr.Adam(0.05), "validation": held_out, "callbacks": [stop]}
     first = sr.fit(model, **data, epochs=8, **options)
     model.params.vector = np.zeros(model.params.vector.size)
     seen: list[np.ndarray] = []
@@ -127,7 +127,7 @@ def test_weights_that_somebody_has_changed_are_not_replaced() -> None:
 def test_a_resumed_run_without_validation_follows_its_training_loss() -> None:
     """A validation loss that no longer moves says nothing."""
     model, data, held_out = problem()
-    options = {"optimizer": sr.Adam(0.005)}
+    options: dict[str, Any] = {"optimizer": sr.Adam(0.005)}
     first = sr.fit(model, **data, epochs=3, validation=held_out, callbacks=[sr.EarlyStopping(3)], **options)
     stop = sr.EarlyStopping(3)
     second = sr.fit(model, **data, epochs=10, resume=first, callbacks=[stop], **options)
@@ -167,11 +167,11 @@ def test_a_callback_of_the_user_goes_on_too(resumed: Resume) -> None:
     first = [Counting("a"), Counting("b"), Counting("c")]
     history = sr.fit(model, **data, epochs=2, callbacks=first)
     model, history = resumed(model, history)
-    second = [Counting("b"), lambda model, history: None, Counting("a"), Counting("d")]
+    second: list[Any] = [Counting("b"), lambda model, history: None, Counting("a"), Counting("d")]
     history = sr.fit(model, **data, epochs=3, resume=history, callbacks=second)
     b, _, a, d = second
-    assert (a.calls, b.calls, d.calls) == (5, 5, 3)  # type: ignore[union-attr]
-    assert a.largest.tolist()[:2] == first[0].largest.tolist()  # type: ignore[union-attr]
+    assert (a.calls, b.calls, d.calls) == (5, 5, 3)
+    assert a.largest.tolist()[:2] == first[0].largest.tolist()
     assert [state.arguments["name"] for state in history.callbacks] == ["b", "a", "d"]
 
 
@@ -227,7 +227,8 @@ def test_early_stopping_checks_its_arguments(arguments: dict[str, Any], error: t
 
 
 def test_numbers_of_numpy_become_plain() -> None:
-    stop = sr.EarlyStopping(np.int64(3), np.float32(0.5), np.False_)
+    arguments: Any = np.int64(3), np.float32(0.5), np.False_
+    stop = sr.EarlyStopping(*arguments)
     assert stop.arguments() == {"patience": 3, "min_delta": 0.5, "restore_best": False}
     assert {type(value) for value in stop.arguments().values()} == {int, float, bool}
     assert type(sr.Omega(np.float32(0.5)).weight) is float and type(sr.CosineDecay(np.int8(3)).epochs) is int

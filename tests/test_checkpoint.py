@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -173,10 +173,10 @@ SCALARS: dict[str, Any] = {
 
 @pytest.mark.parametrize("integer", SCALARS.values(), ids=SCALARS)
 def test_models_made_with_numbers_of_numpy_are_saved(integer: Any, tmp_path: Path) -> None:
-    p, eps = np.float32(0.25), np.float64(1e-4)
+    p, eps, both = np.float32(0.25), np.float64(1e-4), cast(Any, np.True_)
     layers: list[Any] = [
         sr.Embedding(integer(5), integer(4)),
-        sr.RNN(integer(4), integer(3), num_layers=integer(2), bidirectional=np.True_, dropout=p),
+        sr.RNN(integer(4), integer(3), num_layers=integer(2), bidirectional=both, dropout=p),
         sr.LayerNorm(integer(6), eps=eps),
         sr.Dropout(p, size=integer(6)),
         sr.Linear(integer(6), integer(7)),
@@ -278,7 +278,7 @@ UNSAVED: dict[str, Any] = {
     "random numbers": ({"seed": own_generator()}, {}, "random number generators of type Own .*; it knows PCG64"),
     "state of a callback": ({"callbacks": [Remembers({"a": object()})]}, {}, "state of the callback .*Remembers"),
     "array of objects": ({"callbacks": [Remembers({"a": np.array([None])})]}, {}, "'a' is an array of objects"),
-    "extra": (None, {"extra": {"a": {"b": {1, 2}}}}, r"cannot hold extra\['a'\]\['b'\], a set"),
+    "extra": (None, {"extra": {"a": {"b": {1, 2}}}}, r"cannot hold extra\['a'\]\['b'\]: a set is not JSON"),
     "key of an extra": (None, {"extra": {1: "a"}}, "extra: its keys must be strings, got 1"),
 }
 
@@ -355,7 +355,7 @@ def test_random_numbers_of_every_kind_go_on(kind: str, tmp_path: Path) -> None:
     batch = make_batch(model)
     data = {"x": batch["x"], "target": batch["target"], "batch_size": 3, "progress": False}
 
-    def seed() -> np.random.Generator:
+    def seed() -> Any:
         return np.random.Generator(checkpoint.BIT_GENERATORS[kind](3))
 
     expected = make_model("deep")
@@ -398,7 +398,7 @@ def test_the_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sr.load("~/models/x.npz", backend="numpy").params == model.params
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model()
     sr.save(model, tmp_path / "model.npz")
     before = (tmp_path / "model.npz").read_bytes()
@@ -456,13 +456,15 @@ def test_file_objects(tmp_path: Path) -> None:
     model = make_model()
     history = history_of(model)
     memory, stream = io.BytesIO(), Stream()
-    for target in (memory, stream):
+    targets: list[Any] = [memory, stream]
+    for target in targets:
         sr.save(model, target, history=history, extra={"a": 1})
     with open(tmp_path / "model.npz", "wb") as file:
         sr.save(model, file, history=history, extra={"a": 1})
     memory.seek(0)
     with open(tmp_path / "model.npz", "rb") as file:
-        for source in (memory, Stream(stream.data.getvalue()), file):
+        sources: list[Any] = [memory, Stream(stream.data.getvalue()), file]
+        for source in sources:
             again, history_again, extra = checkpoint.read(source, backend="numpy")
             assert again.params == model.params and extra == {"a": 1}
             assert history_again is not None and history_again.loss == history.loss

@@ -128,7 +128,7 @@ def test_assigning_the_vector_copies_into_it(backend: str) -> None:
     model.params.vector -= 0.05 * gradient  # assigns the vector to itself
     expected.params.vector[:] -= 0.05 * gradient
     assert (model.params["W_hh"] == expected.params["W_hh"]).all() and model.params == expected.params
-    data = {"epochs": 3, "batch_size": 3, "progress": False}
+    data: dict[str, Any] = {"epochs": 3, "batch_size": 3, "progress": False}
     for each in (model, expected):
         sr.fit(each, batch["x"], batch["target"], **data)
     assert model.params == expected.params and model.loss(**batch) == expected.loss(**batch)

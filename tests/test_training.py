@@ -536,7 +536,7 @@ LEAK = "trained to predict its own next input, and its bidirectional layer reads
 @pytest.mark.parametrize("kind", ["arrays", "source", "mask", "lengths", "floats"])
 def test_a_bidirectional_model_that_predicts_its_next_input_is_told_so(kind: str) -> None:
     model, ids = text_model(True)
-    x, target, options = ids[:, :-1], ids[:, 1:], {"epochs": 2, "progress": False}
+    x, target = ids[:, :-1], ids[:, 1:]
     arguments: dict[str, Any] = {"x": x, "target": target}
     if kind == "source":
         arguments = {"x": text.Windows(ids.reshape(-1), 8)}
@@ -551,7 +551,7 @@ def test_a_bidirectional_model_that_predicts_its_next_input_is_told_so(kind: str
         model, series = sr.SequenceModel(layers, backend="numpy"), np.random.default_rng(0).normal(size=(4, 9, 2))
         arguments = {"x": series[:, :-1], "target": series[:, 1:]}
     with pytest.warns(UserWarning, match=LEAK) as told:
-        sr.fit(model, **arguments, **options)
+        sr.fit(model, **arguments, epochs=2, progress=False)
     assert len(told) == 1 and told[0].filename == __file__  # once, at the line that calls fit
 
 
