@@ -40,7 +40,8 @@ class Backend:
         """The array where this backend computes; copied only where needed, as it lies in memory."""
         if type(array) is np.ndarray and (dtype is None or array.dtype == dtype):
             return array
-        return np.asarray(to_numpy(array), dtype=dtype)
+        with np.errstate(under="ignore"):
+            return np.asarray(to_numpy(array), dtype=dtype)
 
     def room(self) -> AbstractContextManager[Any]:
         """A block of code whose arrays from `empty` are used again by the next block: nothing of them may leave it."""

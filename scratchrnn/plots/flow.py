@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from .._numerics import expected_underflow
 from ..backends.arrays import to_numpy
 from .style import (
     COLOURS,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..gradients.flow import Flow
 
 
+@expected_underflow
 def plot_flow(flow: Flow, ax: Axes | None = None, *, names: Sequence[str] = ()) -> Axes:
     """‖∂L/∂h_t‖ of each row, freed of the batch's 1/N, against the time step: median over rows and their whole range.
 
@@ -62,6 +64,7 @@ def plot_flow(flow: Flow, ax: Axes | None = None, *, names: Sequence[str] = ()) 
     return ax
 
 
+@expected_underflow
 def plot_decay(curves: Mapping[float, np.ndarray], ax: Axes | None = None, *, guides: bool = True) -> Axes:
     """‖∂L/∂h_t‖ against the lag T − 1 − t, for several spectral radii of W_hh: vanishing and exploding side by side.
 

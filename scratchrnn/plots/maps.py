@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from .._numerics import expected_underflow
 from ..backends.arrays import to_numpy
 from .heat import heat_map
 from .style import BLUE, GREY, axes, integers, log, marker, note, positive, quantiles, span, style
 
 
+@expected_underflow
 def plot_lag_map(lag_map: Any, ax: Axes | None = None) -> Axes:
     """‖∂L_t/∂h_k‖: how much the loss of step t (down) depends on the state of step k (to the right).
 
@@ -32,6 +34,7 @@ def plot_lag_map(lag_map: Any, ax: Axes | None = None) -> Axes:
     )
 
 
+@expected_underflow
 def plot_input_map(input_map: Any, ax: Axes | None = None) -> Axes:
     """‖∂y_t/∂x_k‖: how much output t (down) depends on input k (to the right): what did this output look at?
 
@@ -46,6 +49,7 @@ def plot_input_map(input_map: Any, ax: Axes | None = None) -> Axes:
     )
 
 
+@expected_underflow
 def plot_lag_decay(
     lag_map: Any, ax: Axes | None = None, *, bound: float | None = None, radius: float | None = None, cell: str = ""
 ) -> Axes:

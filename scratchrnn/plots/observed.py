@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from .._numerics import expected_underflow
 from ..backends.arrays import to_numpy
 from .flow import plot_flow
 from .maps import plot_input_map, plot_lag_decay, plot_lag_map
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 WIDTH, ROW = 9.5, 3.7  # inches
 
 
+@expected_underflow
 def plot_gradient_flow(flow: GradientFlow, fig: Figure | SubFigure | None = None, *, title: str | None = None) -> Any:
     """Everything that `gradient_flow` measured, two panels to a row, under a title (None: flow.about).
 
@@ -87,6 +89,7 @@ def spectrum_cell(flow: GradientFlow) -> str:
     return flow.cells[-flow.flow.directions] if len(flow.cells) > 1 else ""
 
 
+@expected_underflow
 def plot_saturated(saturated: Any, ax: Axes | None = None) -> Axes:
     """The fraction of units whose slope is (nearly) 0 at each step, one line per recurrent cell: nothing flows through.
 
@@ -105,6 +108,7 @@ def plot_saturated(saturated: Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@expected_underflow
 def plot_tensor_norms(grad_norms: Mapping[str, float], ax: Axes | None = None) -> Axes:
     """‖∂L/∂θ‖ of each tensor as a dot on a log scale, in the order of the parameters. Exactly 0 is written out.
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
+from .._numerics import expected_underflow
 from .style import (
     BLUE,
     GREEN,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ..papers.wall import Wall
 
 
+@expected_underflow
 def plot_growth(curves: Mapping[float, np.ndarray], ax: Axes | None = None) -> Axes:
     """Gradient norms against the lag for several g, relative to lag 0: mean of the logarithms, spread, and g^lag.
 
@@ -61,6 +63,7 @@ def plot_growth(curves: Mapping[float, np.ndarray], ax: Axes | None = None) -> A
     return ax
 
 
+@expected_underflow
 def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
     """The error around two ways down, one of them clipped; beside it the norm of the gradient over the whole grid.
 
@@ -95,6 +98,7 @@ def plot_wall(wall: Wall, fig: Figure | SubFigure | None = None) -> Any:
     return fig
 
 
+@expected_underflow
 def plot_bifurcation(swept: Sweep, ax: Axes | None = None) -> Axes:
     """Where the state ends against b, from below and from above, over the exact fixed points. Returns the axes."""
     from ..papers.bifurcation import fixed_points, saddle_nodes
@@ -126,6 +130,7 @@ def plot_bifurcation(swept: Sweep, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@expected_underflow
 def plot_temporal_order(runs: Sequence[Run], fig: Figure | SubFigure | None = None) -> Any:
     """Success with confidence intervals, and beside it the norms of every run, solved or not. Returns the figure.
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from .._numerics import expected_underflow
 from ..backends.arrays import to_numpy
 from .style import COLOURS, LINES, axes, integers, label_ends, log, marker, note, positive, span, style
 
 LAG = r"lag $T - 1 - t$  (steps back from the loss)"
 
 
+@expected_underflow
 def plot_remedies(
     curves: Mapping[str, Any],
     ax: Axes | None = None,

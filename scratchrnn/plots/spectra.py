@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from .._numerics import expected_underflow
 from ..backends.arrays import to_numpy
 from .style import BLUE, GREY, VERMILLION, axes, integers, note, span, style
 
@@ -20,6 +21,7 @@ MAX_POINTS = 1000  # lags drawn
 BELOW = 20  # powers of ten below the greatest singular value that are drawn whatever the range of that is
 
 
+@expected_underflow
 def plot_spectrum(spectrum: JacobianSpectrum, ax: Axes | None = None, *, cell: str = "") -> Axes:
     """The singular values of ∂h_t/∂h_{t−lag} against the lag, from the greatest (dark) to the least (light): a fan.
 
@@ -81,6 +83,7 @@ def _room(values: np.ndarray, bound: np.ndarray) -> tuple[float, float]:
     return low - 0.05 * height, high + 0.05 * height
 
 
+@expected_underflow
 def plot_eigenvalues(W_hh: Any, ax: Axes | None = None) -> Axes:
     """The eigenvalues of W_hh in the complex plane, beside the unit circle.
 
@@ -106,6 +109,7 @@ def plot_eigenvalues(W_hh: Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@expected_underflow
 def plot_lyapunov(exponents: Any, ax: Axes | None = None, *, exact: Any = None, exact_name: str = "exact") -> Axes:
     """Lyapunov exponents λ_1 ≥ λ_2 ≥ … against their number, and the exact ones where there are any.
 
@@ -130,6 +134,7 @@ def plot_lyapunov(exponents: Any, ax: Axes | None = None, *, exact: Any = None, 
     return ax
 
 
+@expected_underflow
 def plot_chaos(
     gains: Any, exponents: Any, ax: Axes | None = None, *, known: Any = None, known_name: str = "known"
 ) -> Axes:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from .._numerics import expected_underflow
 from ..backends.arrays import to_numpy
 from .heat import heat_map
 from .style import PURPLE, SKY, VERMILLION, axes, style
@@ -16,6 +17,7 @@ from .style import PURPLE, SKY, VERMILLION, axes, style
 PATH_COLOURS = (VERMILLION, SKY, PURPLE)
 
 
+@expected_underflow
 def plot_surface(
     w: Any,
     b: Any,

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from .._numerics import expected_underflow
 from ..backends.arrays import to_numpy
 from .heat import heat_map
 from .style import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, ROW = 9.0, 5.0, 2.8  # inches: of the two upper panels, and of a row of those below
 
 
+@expected_underflow
 def plot_loss(history: History, ax: Axes | None = None) -> Axes:
     """The loss per epoch, and the validation loss, on a log scale. Returns the axes.
 
@@ -59,6 +61,7 @@ def plot_loss(history: History, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@expected_underflow
 def plot_gradients(history: History, fig: Figure | SubFigure | None = None, *, clip_norm: float | None = None) -> Any:
     """‖∂L/∂h_t‖ over time steps and updates as a heat map; beside it the global norm of each update before clipping.
 
@@ -100,6 +103,7 @@ def gradients_size(history: History) -> tuple[float, float]:
     return WIDTH, HEIGHT + ROW * ((len(tracked_panels(history.flow)) + 1) // 2)
 
 
+@expected_underflow
 def plot_prediction(
     wave: np.ndarray, prediction: np.ndarray, fig: Figure | SubFigure | None = None, *, context: int | None = None
 ) -> Any:
