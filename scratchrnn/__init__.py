@@ -45,6 +45,8 @@ from .optimizers import Adam as Adam
 from .optimizers import RMSProp as RMSProp
 from .parameters import Parameters as Parameters
 from .sampling import sample as sample
+from .sequences import pad as pad
+from .sequences import windows as windows
 from .text import Vocabulary as Vocabulary
 from .training import NonFiniteError as NonFiniteError
 from .training import fit as fit

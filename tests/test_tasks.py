@@ -389,7 +389,7 @@ def test_split() -> None:
 
 
 def test_parts_of_unequal_length() -> None:
-    x, lengths = task.padded([np.ones((2, 3), np.float32), np.full((1, 3), 2, np.float32)])
+    x, lengths = sr.pad([np.ones((2, 3), np.float32), np.full((1, 3), 2, np.float32)])
     assert x.dtype == np.float32 and lengths.tolist() == [2, 1]
     assert x.tolist() == [[[1, 1, 1], [1, 1, 1]], [[2, 2, 2], [0, 0, 0]]]
     model = sr.SequenceModel([sr.RNN(3, 8), sr.Linear(8, 4)], loss="cross_entropy", backend="numpy")

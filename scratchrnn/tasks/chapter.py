@@ -19,6 +19,7 @@ from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..sampling import sample
+from ..sequences import windows
 from ..text import Vocabulary, read_text
 from ..training import fit
 from .characters import CHAPTER
@@ -37,8 +38,8 @@ def data() -> tuple[Vocabulary, np.ndarray, np.ndarray]:
     text = read_text(CHAPTER)
     vocabulary = Vocabulary(text)
     ids = vocabulary.encode(text)
-    windows = np.lib.stride_tricks.sliding_window_view(ids[:-1], WINDOW)
-    return vocabulary, windows, ids[WINDOW:]
+    x, target = windows(ids, WINDOW)
+    return vocabulary, x[..., 0], target[:, 0]
 
 
 def recited(model: SequenceModel, temperature: float = 0.8, seed: int = 0) -> float:

@@ -21,9 +21,10 @@ from ..layers.linear import Linear
 from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
+from ..sequences import pad
 from ..text import Vocabulary
 from ..training import fit
-from .task import Trained, padded, split
+from .task import Trained, split
 
 FIRST, LAST = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
 MONTHS = (
@@ -76,7 +77,7 @@ def data(pairs: int = 10_000) -> Dates:
 
     def part(chosen: np.ndarray) -> Part:
         """chosen: 4 · day + form."""
-        x, lengths = padded([source.encode(written[i // 4][i % 4]) for i in chosen])
+        x, lengths = pad([source.encode(written[i // 4][i % 4]) for i in chosen])
         target = iso.encode("".join(days[i // 4].isoformat() for i in chosen)).reshape(-1, LENGTH)
         return Part(x, lengths, target, chosen // 4)
 

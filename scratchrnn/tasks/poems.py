@@ -21,9 +21,10 @@ from ..layers.linear import Linear
 from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
+from ..sequences import pad
 from ..text import Vocabulary, read_text
 from ..training import fit
-from .task import Trained, padded
+from .task import Trained
 
 FILE = files(__package__) / "poems.txt"  # also where the package is inside a zip file
 MARKS = "，。？"
@@ -52,8 +53,8 @@ def data() -> Poems:
     """Every line that has a next one in its poem, with that."""
     pairs = [pair for lines in read(read_text(FILE)) for pair in zip(lines, lines[1:], strict=False)]
     vocabulary = Vocabulary("".join(first + then for first, then in pairs))
-    ids, _ = padded([vocabulary.encode(first + then) for first, then in pairs])
-    second, _ = padded([np.arange(len(first + then)) >= len(first) for first, then in pairs])
+    ids, _ = pad([vocabulary.encode(first + then) for first, then in pairs])
+    second, _ = pad([np.arange(len(first + then)) >= len(first) for first, then in pairs])
     return Poems(pairs, vocabulary, ids[:, :-1], ids[:, 1:], second[:, 1:])
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..history import History
 from ..model import SequenceModel, VanillaRNN
 from ..optimizers import Adam, Optimizer
+from ..sequences import windows
 from ..training import fit
 
 
@@ -44,16 +45,15 @@ def data(points: int = 1000, frequency: float = 0.1, window: int = 50, train_fra
     if window < 1:
         raise ValueError(f"a window has at least 1 point, got window={window}")
     wave = np.sin(frequency * np.arange(points))
-    starts = np.arange(max(points - window, 0))
-    train = int(train_fraction * len(starts))
-    if not 0 < train < len(starts):
+    count = max(points - window, 0)
+    train = int(train_fraction * count)
+    if not 0 < train < count:
         raise ValueError(
-            f"{points} points give {len(starts)} windows of {window}; train_fraction={train_fraction} "
+            f"{points} points give {count} windows of {window}; train_fraction={train_fraction} "
             "must leave some of them to train on and some to test on"
         )
-    windows = wave[starts[:, None] + np.arange(window)][..., None]  # (N, window, 1)
-    following = wave[starts + window][:, None]  # (N, 1)
-    return Sine(wave, windows[:train], following[:train], windows[train:], following[train:])
+    x, target = windows(wave, window)
+    return Sine(wave, x[:train], target[:train], x[train:], target[train:])
 
 
 def metric(model: SequenceModel, sine: Sine) -> float:

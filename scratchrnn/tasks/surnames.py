@@ -23,9 +23,10 @@ from ..layers.linear import Linear
 from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
+from ..sequences import pad
 from ..text import Vocabulary
 from ..training import fit
-from .task import Part, Trained, accuracy, need, padded
+from .task import Part, Trained, accuracy, need
 
 LOCALES = {
     "Croatian": "hr_HR",
@@ -66,7 +67,7 @@ def data() -> Surnames:
     vocabulary = Vocabulary("".join(name for names in chosen for name in names))
 
     def part(rows: slice) -> Part:
-        x, lengths = padded([vocabulary.encode(name) for language in chosen for name in language[rows]])
+        x, lengths = pad([vocabulary.encode(name) for language in chosen for name in language[rows]])
         return Part(x, np.repeat(np.arange(len(chosen)), [len(language[rows]) for language in chosen]), lengths)
 
     cuts = slice(2 * HELD_OUT, None), slice(HELD_OUT, 2 * HELD_OUT), slice(HELD_OUT)

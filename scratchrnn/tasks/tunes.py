@@ -24,8 +24,9 @@ from ..layers.linear import Linear
 from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
+from ..sequences import pad
 from ..training import fit
-from .task import Trained, padded
+from .task import Trained
 
 # As in ABC notation with L:1/8. C … B is the octave from middle C, c … b the one above, a comma the one below; the
 # number is the duration in eighths. All are public domain and without sharps or flats when written in C.
@@ -103,7 +104,7 @@ def data() -> Tunes:
         tunes.append([(pitch - tune[0][0] + FIRST + i, eighths) for pitch, eighths in tune])
     notes = sorted({note for tune in tunes for note in tune})
     number = {note: i + 1 for i, note in enumerate(notes)}
-    x, lengths = padded([np.array([number[note] for note in tune]) for tune in tunes])
+    x, lengths = pad([np.array([number[note] for note in tune]) for tune in tunes])
     return Tunes(notes, x, np.pad(x[:, 1:], ((0, 0), (0, 1))), lengths)
 
 

@@ -18,8 +18,9 @@ from ..layers.linear import Linear
 from ..layers.stack import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
+from ..sequences import pad
 from ..training import fit
-from .task import Part, Trained, accuracy, need, padded
+from .task import Part, Trained, accuracy, need
 
 
 class Vowels(NamedTuple):
@@ -50,7 +51,7 @@ def data() -> Vowels:
 
 def _part(recordings: list[np.ndarray], speakers: np.ndarray) -> Part:
     """aeon's (12, steps) arrays, and its speakers "1" … "9"."""
-    x, lengths = padded([recording.T.astype(np.float32) for recording in recordings])
+    x, lengths = pad([recording.T.astype(np.float32) for recording in recordings])
     return Part(x, speakers.astype(int) - 1, lengths)
 
 
