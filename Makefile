@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo notebooks test quick slow lint mutants shapes torch tasks test-tasks run-tasks run-test-tasks papers bench \
-	record clean
+	before-after record clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/installed  ## train on the chapter's sine, check the gradients, write pictures to demo-output/
 	$(BIN)/scratchrnn demo
@@ -59,6 +59,9 @@ papers: $(VENV)/installed  ## results of papers measured anew beside what was pu
 
 bench: $(VENV)/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (15 minutes), to bench-output/
 	$(BIN)/scratchrnn bench
+
+before-after: $(VENV)/installed-test  ## is any workload slower than in another checkout: make before-after BEFORE=path (7 minutes)
+	$(BIN)/python -m benchmarks.before_after $(BEFORE)
 
 record: $(VENV)/installed-bench  ## the same into benchmarks/results/ and README's table (on a machine that does nothing else)
 	$(BIN)/scratchrnn bench --out benchmarks/results

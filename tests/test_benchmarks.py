@@ -16,7 +16,7 @@ import pytest
 
 import scratchrnn as sr
 from benchmarks import __main__ as command
-from benchmarks import harness, process, readme_table, scaling, sides, steps, tracking
+from benchmarks import before_after, harness, process, readme_table, scaling, sides, steps, tracking
 from benchmarks.sides import MODULES, OURS
 from benchmarks.workloads import WORKLOADS, Workload
 from scratchrnn import cli
@@ -289,6 +289,97 @@ def test_tracking_compares_with_none(monkeypatch: pytest.MonkeyPatch) -> None:
     head = {"processor": "Abacus", "cores": 2, "date": "2024-05-01"}
     table = tracking.table({**head, "runs": [{"workload": "char", "times": times, "ratios": ratios}]})
     assert "+1.0%" in table and "+4.0%" in table and "+5.0%" in table and "limits: norms 2%, all 5%" in table
+
+
+def test_paired_turns_take_every_order_as_often() -> None:
+    order: list[str] = []
+    seconds = iter(map(float, range(18)))
+
+    def turn(name: str) -> Any:
+        def take() -> float:
+            order.append(name)
+            return next(seconds)
+
+        return take
+
+    measured = before_after.paired({name: turn(name) for name in "abc"}, rounds=6)
+    rounds = {tuple(order[i : i + 3]) for i in range(0, 18, 3)}
+    assert len(rounds) == 6 and all(sorted(one) == ["a", "b", "c"] for one in rounds)
+    assert sorted(sum(measured.values(), [])) == list(range(18))
+    assert all(values[i] // 3 == i for values in measured.values() for i in range(6))
+
+
+def test_a_turn_lasts_long_enough_to_be_timed() -> None:
+    counts: list[int] = []
+
+    def take_turn(count: int) -> list[float]:
+        counts.append(count)
+        time.sleep(0.001)
+        return [*range(count - 1), 9.0]
+
+    assert before_after.long_enough(take_turn)() > 1.0  # the median of many
+    assert counts[:2] == [1, 1] and 5 < counts[2] <= 40
+
+
+def test_copies_of_the_package_stand_side_by_side(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each has its own modules and its own threads, and computes the same."""
+    monkeypatch.setenv("SCRATCHRNN_BACKEND", "numpy")
+    monkeypatch.setattr(before_after, "WORKLOADS", {w.name: w for w in TINY[:2]})
+    monkeypatch.setattr(before_after, "TURN", 0.0)
+    copies = before_after.copy_packages(ROOT, tmp_path)
+    loaded = set(sys.modules)
+    try:
+        result = before_after.measure(copies=copies, names=["last", "all"], dtype="float64", rounds=2, threads=3)
+        pools = {
+            sys.modules[f"scratchrnn_{name}.backends.threads"].pool for name in ("before", "after", "before_again")
+        }
+        assert len(pools) == 3 and {pool.size for pool in pools} == {3}
+        assert sys.modules["scratchrnn_before.model"].__file__ == str(Path(copies["before"]) / "model.py")
+    finally:
+        for name in set(sys.modules) - loaded:
+            if name.startswith("scratchrnn_"):
+                del sys.modules[name]
+    assert set(result["backends"].values()) == {"numpy"}
+    assert [(run["workload"], run["mode"]) for run in result["runs"]] == [
+        (name, mode) for name in ("last", "all") for mode in steps.MODES
+    ]
+    assert all(run["seconds"] > 0 and run["ratio"] > 0 and run["identical"] > 0 for run in result["runs"])
+
+
+def test_a_slower_workload_is_marked_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratios = {"sine": 1.02, "mid": 1.04}
+
+    def child(module: str, options: dict[str, Any], threads: int) -> dict[str, Any]:
+        assert module == "benchmarks.before_after" and options["rounds"] == 40
+        runs = [
+            {"workload": name, "mode": "grads", "seconds": 2e-3, "ratio": ratios[name], "identical": 0.99}
+            for name in options["names"]
+        ]
+        return {
+            "dtype": "float32",
+            "threads": threads,
+            "rounds": 40,
+            "backends": {"before": "numba", "after": "numba"},
+        } | {"runs": runs}
+
+    monkeypatch.setattr(harness, "child", child)
+    assert before_after.main([str(ROOT), "--workloads", "sine"]) == 0
+    assert "0 above 1.03" in capsys.readouterr().out
+    assert before_after.main([str(ROOT), "--workloads", "sine", "mid", "--threads", "1", "2"]) == 1
+    said = capsys.readouterr().out
+    assert "float32, 2 threads, numba: medians of 40 rounds" in said and "2 above 1.03" in said
+    lines = [line for line in said.splitlines() if line.startswith("  mid")]
+    assert len(lines) == 2 and all("1.040            0.990  slower" in line for line in lines)
+    assert not any("slower" in line for line in said.splitlines() if line.startswith("  sine"))
+
+
+def test_before_and_after_need_a_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leave:
+        before_after.main([str(tmp_path)])
+    assert leave.value.code == 2
+    assert "is no checkout: it has no scratchrnn/__init__.py" in capsys.readouterr().err
 
 
 def test_command_needs_a_checkout(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import scratchrnn as sr
 from scratchrnn.model import LossAndGrads
@@ -14,13 +15,14 @@ set_threads = sr.set_num_threads
 
 
 class Side:
-    """The default backend; `track` is what epochs record."""
+    """The default backend; `track` is what epochs record, `package` another copy of scratchrnn."""
 
-    def __init__(self, workload: Workload, dtype: str, track: str | None = "norms") -> None:
+    def __init__(self, workload: Workload, dtype: str, track: str | None = "norms", package: Any = sr) -> None:
         w = self.workload = workload
         self.track = track
-        rnn = sr.RNN(w.D, w.H, num_layers=w.layers, bidirectional=w.bidirectional)
-        self.model = sr.SequenceModel([rnn, sr.Linear(w.width, w.O)], dtype=dtype)
+        self.package = package
+        rnn = package.RNN(w.D, w.H, num_layers=w.layers, bidirectional=w.bidirectional)
+        self.model = package.SequenceModel([rnn, package.Linear(w.width, w.O)], dtype=dtype)
         for name, array in w.weights(dtype).items():
             self.model.params[name] = array
         self.steps = "last" if w.last else "all"
@@ -42,13 +44,13 @@ class Side:
     def epochs(self, count: int) -> list[float]:
         """By the clock at the ends of epochs of `fit`; one more epoch runs first, so that its checks are not timed."""
         ends: list[float] = []
-        sr.fit(
+        self.package.fit(
             self.model,
             self.x,
             self.target,
             epochs=count + 1,
             batch_size=self.workload.N,
-            optimizer=sr.Adam(LEARNING_RATE),
+            optimizer=self.package.Adam(LEARNING_RATE),
             clip_norm=CLIP,
             steps=self.steps,
             lengths=self.lengths,
