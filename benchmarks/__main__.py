@@ -34,9 +34,12 @@ def main(argv: list[str] | None = None) -> int:
             result = steps.run(quick=arguments.quick, threads=threads, names=arguments.workloads)
         else:
             result = BENCHMARKS[name].run(quick=arguments.quick)
-        print(BENCHMARKS[name].table(result), flush=True)
         save(result, arguments.out / f"{name}.json")
-        draw(name, result, arguments.out)
+        print(BENCHMARKS[name].table(result), flush=True)
+        try:
+            draw(name, result, arguments.out)
+        except Exception as error:  # a picture that fails must not cost the benchmarks that are still to be run
+            print(f"warning: {name}.png is not drawn: {error}", file=sys.stderr, flush=True)
         print(f"\nwritten to {arguments.out}/", flush=True)
     return 0
 

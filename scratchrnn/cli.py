@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TextIO
 
 from .commands import bench, check, demo, flow, info, papers, sample, tasks, train
 from .commands.options import Parser
-from .commands.output import version
+from .commands.output import one_line, tell, version
 
 COMMANDS = (demo, train, sample, check, flow, tasks, papers, bench, info)
 # What the library raises for what its user did; --traceback shows where. Anything else keeps its traceback.
@@ -43,34 +45,71 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (None: that of the process) and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks ∂ shows ? instead of failing
-        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    if argv is None:
+        # Pictures are saved, never shown. A notebook hands its own choice of windows down to its commands, and that may
+        # name what is not installed here.
+        os.environ["MPLBACKEND"] = "agg"
+    with _streams():
+        code = _run(argv)
+        for stream in (sys.stdout, sys.stderr):  # here, since Python's own last flush can only fail with a traceback
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                _silence(stream)
+            except OSError as error:
+                _silence(stream)
+                tell(f"scratchrnn: error: cannot write what is printed: {one_line(error)}")
+                code = code or 1
+        return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Run a command line; every exception that a user can cause becomes a line on standard error and an exit code."""
     arguments: argparse.Namespace | None = None
     try:
         arguments = parser().parse_args(argv)
         if arguments.command is None:
             parser().print_help()
             return 0
-        code = arguments.run(arguments)
-        sys.stdout.flush()
-        return code
+        return arguments.run(arguments)
     except SystemExit as leave:  # argparse's: --help, --version, or a command line that is wrong
         return leave.code if isinstance(leave.code, int) else 2
     except KeyboardInterrupt:
-        print("scratchrnn: interrupted", file=sys.stderr)
+        tell("scratchrnn: interrupted")
         return 130
-    except BrokenPipeError:  # whoever read our output has enough, as in `scratchrnn info | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has enough, as in `scratchrnn info | head -1`
+        _silence(sys.stdout)
         return 0
     except ERRORS as error:
         if arguments is not None and arguments.traceback:
             raise
-        print(f"scratchrnn: error: {one_line(error)}", file=sys.stderr)
+        tell(f"scratchrnn: error: {one_line(error)}")
         return 1
 
 
-def one_line(error: BaseException) -> str:
-    """What an exception says, on one line."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+@contextmanager
+def _streams() -> Iterator[None]:
+    """Standard output and standard error that can be written to, whatever the process was started with.
+
+    A character that the terminal lacks becomes "?". A stream that is closed (None, as after `>&-`) is replaced by one
+    that goes nowhere, until the command is over.
+    """
+    with ExitStack() as stack:
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:
+                setattr(sys, name, stack.enter_context(open(os.devnull, "w", encoding="utf-8")))
+                stack.callback(setattr, sys, name, None)
+            else:
+                getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+        yield
+
+
+def _silence(stream: TextIO) -> None:
+    """Send what is still to be written to a stream nowhere, where it has a file descriptor."""
+    with suppress(AttributeError, OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)

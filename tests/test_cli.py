@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,12 @@ import numpy as np
 import pytest
 
 import scratchrnn as sr
+from benchmarks import __main__ as benchmark
 from scratchrnn import cli
 from scratchrnn.checkpoint import read
-from scratchrnn.commands import flow, output, tasks
-from scratchrnn.tasks import task
+from scratchrnn.commands import flow, output, papers, tasks
+from scratchrnn.tasks import characters, sine, task
+from scratchrnn.tasks.table import TASKS
 from scratchrnn.tasks.task import Task, Trained
 from scratchrnn.text import Vocabulary
 
@@ -118,9 +123,22 @@ def test_without_a_command_it_prints_help() -> None:
         assert command in done.stdout
 
 
-def test_it_says_how_it_can_be_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    for called, again in (("/a/scratchrnn/__main__.py", "python -m scratchrnn"), ("bin/scratchrnn", "bin/scratchrnn")):
+def test_it_says_how_it_can_be_called_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my bin").mkdir()
+    (tmp_path / "my bin" / "scratchrnn").touch()
+    monkeypatch.chdir(tmp_path)
+    python = Path(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python.parent / "the python"))
+    for found, called, again in (
+        ({}, "my bin/scratchrnn", "'my bin/scratchrnn'"),
+        ({}, "/a/scratchrnn/__main__.py", f"'{python.parent}/the python' -m scratchrnn"),
+        ({}, "-c", f"'{python.parent}/the python' -m scratchrnn"),
+        ({"python": str(python)}, "/a/scratchrnn/__main__.py", "python -m scratchrnn"),
+        ({"python": "/of/another/python"}, "/a/__main__.py", f"'{python.parent}/the python' -m scratchrnn"),
+        ({"scratchrnn": str(tmp_path / "my bin" / "scratchrnn")}, "my bin/scratchrnn", "scratchrnn"),
+        ({"scratchrnn": "/of/another/scratchrnn"}, "my bin/scratchrnn", "'my bin/scratchrnn'"),
+    ):
+        monkeypatch.setattr("shutil.which", found.get)
         monkeypatch.setattr(sys, "argv", [called])
         assert output.program() == again
 
@@ -143,7 +161,7 @@ def test_starting_up_loads_neither_numba_nor_matplotlib_nor_cupy() -> None:
     [
         (["bogus"], "invalid choice: 'bogus'"),
         (["train"], "required: TASK"),
-        (["sample"], "required: --prompt"),
+        (["sample"], "one of the arguments --prompt --prompt-file is required"),
         (["demo", "--epochs", "0"], "--epochs: expected an integer of at least 1, got '0'"),
         (["demo", "--epochs", "1.5"], "got '1.5'"),
         (["train", "sine", "--clip-norm", "0"], "--clip-norm: expected a number above 0, got '0'"),
@@ -161,6 +179,12 @@ def test_starting_up_loads_neither_numba_nor_matplotlib_nor_cupy() -> None:
         (["--versio"], "--versio (did you mean --version?); see scratchrnn --help"),
         (["train", "adding", "--lr", "1"], "unrecognized arguments: --lr 1; see scratchrnn train adding --help"),
         (["flow", "--modle=x"], "--modle=x (did you mean --model?); see scratchrnn flow --help"),
+        (["sample", "--prompt", "x", "--prompt-file", "y"], "not allowed with argument --prompt"),
+        (["sample", "--prompt", "x", "--encoding", "utf-8"], "--encoding is for --prompt-file, which is not given"),
+        (["train", "text", "--encoding", "gbk"], "--encoding is for --file, which is not given"),
+        (["train", "text", "--file", "x", "--encoding", "klingon"], "--encoding: there is no text encoding 'klingon'"),
+        (["flow", "--model", "x.npz", "--encoding", "gbk"], "--encoding is for --file, which is not given"),
+        (["train", "sine", "--out", ""], "--out: expected a path, got ''"),
         (["papers", "--hlp"], "--hlp (did you mean --help?); see scratchrnn papers --help"),
     ],
 )
@@ -179,6 +203,7 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
+        (["train", "text", "--file", "gbk.txt", "--out", "out"], ["gbk.txt", "not UTF-8", "--encoding", "gb18030"]),
         (["sample", "--model", "nowhere.npz", "--prompt", "x"], ["there is no nowhere.npz; make one with"]),
         (["check", "--model", "setup.cfg"], ["setup.cfg", "not a scratchrnn checkpoint"]),
         (["train", "text", "--file", "nowhere.txt", "--out", "out"], ["no file", "nowhere.txt"]),
@@ -196,6 +221,7 @@ def test_what_cannot_be_done_is_one_line_and_code_1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "setup.cfg").write_text("no model")
+    (tmp_path / "gbk.txt").write_bytes("床前明月光".encode("gbk"))
     monkeypatch.chdir(tmp_path)
     assert cli.main(arguments) == 1
     said = capsys.readouterr().err
@@ -374,13 +400,14 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path) -> None:
     assert read(out / "model.npz", backend="numpy").history is not None
 
 
-def test_ctrl_c_anywhere_else(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_anywhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*_: object) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(flow, "lag_norms", interrupted)
-    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
-    assert cli.main(["flow"]) == 130
+    assert cli.main(["flow", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "scratchrnn: interrupted\n"
 
 
@@ -515,6 +542,439 @@ def test_ctrl_c_ends_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(tasks, "TASKS", {"one": Task("kind", "about", "share", (0, 1), lambda **_: stopped)})
     assert cli.main(["tasks"]) == 130
     assert capsys.readouterr().out.count("\n") == 1
+
+
+# What is written, and when.
+
+WRITERS = {  # command lines that end soon, and the files that they write
+    "demo --epochs 1": ["data.png", "loss.png", "gradients.png", "model.npz"],
+    "train sine --epochs 1 --hidden-size 3": ["data.png", "loss.png", "gradients.png", "model.npz"],
+    "train text --epochs 1 --hidden-size 3": ["loss.png", "gradients.png", "model.npz"],
+    "train tunes --epochs 1": ["loss.png", "gradients.png", "model.npz"],
+    "flow --radii 0.5 --time 5 --hidden-size 3 --batch-size 2 --runs 0": ["flow.png", "network.png", "flow.html"],
+    "papers decay wall --quick": ["decay.png", "wall.png"],
+}
+
+
+def arguments_of(line: str, out: Path | str) -> list[str]:
+    """A command line of WRITERS, on NumPy and without a progress bar."""
+    command = line.split()
+    return [*command, *([] if command[0] == "papers" else ["--backend", "numpy"]), "--quiet", "--out", str(out)]
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail the test where a command begins its work."""
+
+    def work(*_: Any, epochs: int = 1, **__: Any) -> Any:
+        pytest.fail("the work began before it was known that its results can be written")
+
+    for module, name in (
+        *((sine, "train"), (characters, "train"), (flow, "lag_norms"), (subprocess, "run")),
+        (benchmark, "save"),
+    ):
+        monkeypatch.setattr(module, name, work)
+    monkeypatch.setitem(TASKS, "tunes", TASKS["tunes"]._replace(train=work))
+    monkeypatch.setitem(papers.PAPERS, "decay", papers.Paper(work))
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder in which nobody can write")
+@pytest.mark.parametrize("line", [*WRITERS, "bench scaling"])
+def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(
+    line: str, no_work: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is there, so that making it does not fail."""
+    command = arguments_of(line, "/proc/self") if line in WRITERS else [*line.split(), "--out", "/proc/self"]
+    assert cli.main(command) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith("scratchrnn: error: /proc/self cannot be written to: ")
+    assert said.err.endswith("; choose another folder with --out\n")
+
+
+@pytest.mark.parametrize("line", WRITERS)
+def test_a_folder_in_the_place_of_a_file_is_found_before_the_work(
+    line: str, no_work: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in WRITERS[line]:
+        (tmp_path / name).mkdir()
+        assert cli.main(arguments_of(line, tmp_path)) == 1
+        assert f"{tmp_path / name} is a folder, but a file of that name is to be written" in capsys.readouterr().err
+        assert [file.name for file in tmp_path.iterdir()] == [name]  # the file written for trial is gone
+        (tmp_path / name).rmdir()
+
+
+@pytest.fixture
+def no_pictures(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Text is set with LaTeX, which is not found."""
+    import matplotlib as mpl
+
+    monkeypatch.setenv("PATH", str(tmp_path_factory.mktemp("empty")))
+    with mpl.rc_context({"text.usetex": True}):
+        yield
+
+
+@pytest.mark.parametrize("line", WRITERS)
+def test_a_picture_that_fails_costs_a_warning(
+    line: str, no_pictures: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments_of(line, tmp_path)) == 0
+    said = capsys.readouterr()
+    pictures = {name for name in WRITERS[line] if name.endswith(".png")}
+    others = set(WRITERS[line]) - pictures
+    assert {file.name for file in tmp_path.iterdir()} == others
+    *_, printed = said.out.rpartition("\nwritten to ")
+    assert all(name in printed for name in others) and not any(name in printed for name in pictures)
+    assert said.err.count("\n") == said.err.count("scratchrnn: warning: ")
+    for name in pictures:
+        assert re.search(rf"^scratchrnn: warning: {tmp_path / name} is not drawn: .*latex", said.err, re.MULTILINE)
+    if "model.npz" in others:
+        assert read(tmp_path / "model.npz", backend="numpy").history is not None
+    if "flow.html" in others:
+        page = (tmp_path / "flow.html").read_text(encoding="utf-8")
+        assert page.count("This picture could not be drawn.") == said.err.count(" of flow.html is not drawn: ") == 8
+        assert "<img" not in page and page.rstrip().endswith("</html>")
+    if line.startswith("papers"):
+        assert "✓" in said.out
+
+
+def test_pictures_of_an_earlier_run_are_told_from_those_that_failed(
+    no_pictures: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loss.png").write_bytes(b"of an earlier run")
+    assert cli.main(arguments_of("train tunes --epochs 1", tmp_path)) == 0
+    assert re.search(
+        r"loss.png is not drawn: .*; the file of that name is of an earlier run\n", capsys.readouterr().err
+    )
+    assert (tmp_path / "loss.png").read_bytes() == b"of an earlier run"
+
+
+def test_training_that_blows_up_says_so_after_a_picture_that_fails(
+    no_pictures: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "train sine --optimizer sgd --learning-rate 1e200 --epochs 1 --hidden-size 4"
+    assert cli.main(arguments_of(line, tmp_path)) == 1
+    warning, error = capsys.readouterr().err.splitlines()[-2:]
+    assert "gradients.png is not drawn" in warning and error.startswith("scratchrnn: error: ") and "clip_norm" in error
+
+
+def test_a_setting_of_matplotlib_that_fails_costs_no_model(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    environment = {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "PATH": str(tmp_path)}
+    done = run("train", "tunes", "--epochs", "1", cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch("(scratchrnn: warning: .*png is not drawn: .*latex.*\n){2}", done.stderr)
+    assert read(tmp_path / "tunes-output" / "model.npz", backend="numpy").model is not None
+
+
+def test_ctrl_c_while_the_held_out_text_is_measured_keeps_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(characters, "metric", interrupted)
+    (tmp_path / "text.txt").write_text("床前明月光，疑是地上霜。" * 60, encoding="utf-8")
+    line = f"train text --epochs 1 --hidden-size 3 --file {tmp_path / 'text.txt'}"
+    assert cli.main(arguments_of(line, tmp_path)) == 130
+    assert "held-out loss" not in capsys.readouterr().out
+    assert read(tmp_path / "model.npz", backend="numpy").history is not None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+def test_a_reader_that_has_enough_costs_no_model(tmp_path: Path) -> None:
+    command = (
+        f"{shlex.quote(sys.executable)} -u -m scratchrnn train tunes --epochs 1 --out {shlex.quote(str(tmp_path))}"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f"{command} | true"], env={**os.environ, **QUIET}, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert read(tmp_path / "model.npz", backend="numpy").history is not None
+
+
+def test_a_chart_that_fails_does_not_end_the_benchmarks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Fast:
+        __doc__ = "A benchmark: nothing is measured."
+        run = staticmethod(lambda quick: {"quick": quick})
+        table = staticmethod(lambda result: "a table")
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no LaTeX")
+
+    monkeypatch.setattr(benchmark, "BENCHMARKS", {"process": Fast(), "scaling": Fast()})
+    monkeypatch.setattr(benchmark, "draw", fail)
+    assert benchmark.main(["--out", str(tmp_path)]) == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"process.json", "scaling.json"}
+    assert "warning: scaling.png is not drawn: no LaTeX" in capsys.readouterr().err
+
+
+def test_a_benchmark_that_a_signal_ends_has_the_exit_code_of_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, str]] = []
+
+    def ended(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        started.append(env)
+        return subprocess.CompletedProcess(command, -9)
+
+    monkeypatch.setattr(subprocess, "run", ended)
+    assert cli.main(["bench", "scaling", "--out", str(tmp_path)]) == 137
+    assert started[0]["MPLBACKEND"] == "agg"
+
+
+def test_ctrl_c_keeps_the_other_scores_of_finished_tasks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, stopped = (
+        Trained({}, sr.History(sr.Adam(), interrupted=interrupted), 1.0, {"a baseline": 0.25})
+        for interrupted in (False, True)
+    )
+    table = {
+        name: Task("kind", "about", "share", (0, 1), lambda result=result, **_: result)
+        for name, result in (("one", done), ("two", stopped))
+    }
+    monkeypatch.setattr(tasks, "TASKS", table)
+    assert cli.main(["tasks", "--seeds", "1"]) == 130
+    assert re.search("beside .*\none +a baseline +0.25\n", capsys.readouterr().out)
+
+
+# Hints.
+
+
+def hints(printed: str) -> list[list[str]]:
+    """The commands under "next", as a shell reads them."""
+    lines = printed.partition("\nnext\n")[2].splitlines()
+    return [shlex.split(re.split(" {2,}", line.strip())[0]) for line in lines]
+
+
+def follow(command: list[str], folder: Path) -> str:
+    """Run a hint as it is printed; what it prints itself."""
+    path = os.pathsep.join([str(Path(sr.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, **QUIET, "PYTHONPATH": path, "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, ""), command
+    return done.stdout
+
+
+POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\n"
+
+
+@pytest.mark.parametrize(("encoding", "options"), [("utf-8", []), ("gb18030", ["--encoding", "gb18030"])])
+def test_the_hints_after_training_on_a_chinese_text(tmp_path: Path, encoding: str, options: list[str]) -> None:
+    """The folders have spaces in their names, and the file has what matplotlib takes for a formula."""
+    file = tmp_path / "我的 texts" / "中文 $x$_y$.txt"
+    file.parent.mkdir()
+    file.write_bytes((POEM * 40).encode(encoding))
+    size = ["--epochs", "1", "--hidden-size", "6", "--quiet", "--out", "an out"]
+    done = run("train", "text", "--file", str(file.relative_to(tmp_path)), *options, *size, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    sampling, flowing = hints(done.stdout)
+    assert sampling[-5:] == ["sample", "--model", "an out/model.npz", "--prompt", "床前明月光"]
+    read_file = ["--file", "我的 texts/中文 $x$_y$.txt", *options]
+    assert flowing[-3 - len(read_file) :] == ["flow", "--model", "an out/model.npz", *read_file]
+    assert follow(sampling, tmp_path).startswith("床前明月光")
+    printed = follow(flowing, tmp_path)
+    assert f"16 windows of 100 characters of {read_file[1]};" in printed
+    assert_pictures(tmp_path / "flow-output", "flow.png", "network.png")
+    (papers_help,) = hints(printed)
+    assert papers_help[-2:] == ["papers", "--help"]
+    assert "usage: scratchrnn papers" in follow(papers_help, tmp_path)
+
+
+def test_flow_without_a_file_reads_what_the_model_was_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("poem.txt").write_text(POEM * 100, encoding="utf-8")
+    assert cli.main(arguments_of("train text --epochs 1 --hidden-size 3 --file poem.txt", "out")) == 0
+    extra = read("out/model.npz", backend="numpy").extra
+    assert extra["excerpt"] == (POEM * 100)[:2000]
+    Path("poem.txt").unlink()
+    capsys.readouterr()
+    line = "flow --model out/model.npz --radii 0.5 --time 5 --hidden-size 3 --batch-size 2"
+    assert cli.main(arguments_of(line, "flow")) == 0
+    assert "on 2 windows of 5 characters of the text that it was trained on;" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_hints_of_demo_flow_and_tasks(tmp_path: Path) -> None:
+    """All others, in the order in which they are printed, from the defaults."""
+    done = run("flow", "--runs", "0", cwd=tmp_path)
+    demo, flow_of_model = hints(done.stdout)
+    *commands, (equations, *_) = hints(follow(demo, tmp_path))
+    assert (tmp_path / equations).is_file()
+    assert "the model in model.npz, task sine" in follow(flow_of_model, tmp_path)
+    assert [command[-2:] for command in commands] == [[commands[0][-2], "flow"], ["train", "text"], ["check", "--help"]]
+    for command in commands:
+        printed = follow(command, tmp_path)
+        if command[-2:] == ["train", "text"]:
+            for following in hints(printed):
+                follow(following, tmp_path)
+    done = run("train", "sine", "--epochs", "2", cwd=tmp_path)
+    for command in hints(done.stdout):
+        follow(command, tmp_path)
+    done = run("train", "tunes", "--out=-out", cwd=tmp_path)
+    flowing, table = hints(done.stdout)
+    assert flowing[-2:] == ["--model", "./-out/model.npz"] and table[-2:] == ["tasks", "tunes"]
+    assert "on 8 tunes" in follow(flowing, tmp_path)
+    assert "\ntunes " in follow(table, tmp_path)
+
+
+# Texts and prompts in files.
+
+
+def test_a_prompt_from_a_file(text_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ["sample", "--model", str(text_model / "model.npz"), "--length", "9", "--backend", "numpy"]
+    assert cli.main([*model, "--prompt", "To be,\nor"]) == 0
+    expected = capsys.readouterr().out
+    for encoding, more in (("utf-8", []), ("utf-16", ["--encoding", "utf-16"])):
+        (tmp_path / "prompt.txt").write_bytes("To be,\r\nor\r\n".encode(encoding))
+        assert cli.main([*model, "--prompt-file", str(tmp_path / "prompt.txt"), *more]) == 0
+        assert capsys.readouterr().out == expected
+    for content, said in ((b"", "is empty"), (b"\n", "the prompt is empty"), ("é".encode("latin-1"), "--encoding")):
+        (tmp_path / "prompt.txt").write_bytes(content)
+        assert cli.main([*model, "--prompt-file", str(tmp_path / "prompt.txt")]) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_sample_leaves_out_what_the_model_does_not_know(text_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ["sample", "--model", str(text_model / "model.npz"), "--length", "9", "--backend", "numpy"]
+    assert cli.main([*model, "--prompt", "To be"]) == 0
+    expected = capsys.readouterr().out
+    assert cli.main([*model, "--prompt", "床To 前be"]) == 1
+    assert "--drop-unknown" in capsys.readouterr().err
+    assert cli.main([*model, "--prompt", "床To 前be", "--drop-unknown"]) == 0
+    said = capsys.readouterr()
+    assert said.out == expected and said.err == "scratchrnn: left out 2 of 7 characters of the prompt\n"
+    assert cli.main([*model, "--prompt", "床前", "--drop-unknown"]) == 1
+    assert "knows none of the 2 characters of the prompt; it knows" in capsys.readouterr().err
+
+
+def test_flow_leaves_out_what_the_model_does_not_know(
+    text_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes("Whéther ’tis nobler in the mind to suffer".encode("utf-16"))
+    line = f"flow --model {text_model / 'model.npz'} --file {text} --encoding utf-16"
+    command = [*arguments_of(f"{line} --radii 0.5 --time 5 --hidden-size 3 --batch-size 2", tmp_path)]
+    assert cli.main(command) == 1
+    error = capsys.readouterr().err
+    assert "does not know 2 of the characters of" in error and "('é’'); name a text" in error
+    assert "--drop-unknown" in error
+    assert cli.main([*command, "--drop-unknown"]) == 0
+    assert f"characters of {text} (2 unknown characters left out);" in capsys.readouterr().out
+    text.write_bytes("床前明月光a".encode("utf-16"))
+    assert cli.main([*command, "--drop-unknown"]) == 1
+    assert "has 1 characters that the model in" in capsys.readouterr().err
+
+
+# What a process inherits, and how it is installed.
+
+
+@pytest.mark.parametrize("inherited", ["module://matplotlib_inline.backend_inline", "module://not.installed", "none"])
+def test_commands_draw_without_the_backend_of_a_notebook(tmp_path: Path, inherited: str) -> None:
+    done = run("train", "tunes", "--epochs", "1", cwd=tmp_path, MPLBACKEND=inherited)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_pictures(tmp_path / "tunes-output", "loss.png", "gradients.png")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("info", 0),
+        ("--version", 0),
+        ("flow --help", 0),
+        ("bogus", 2),
+        ("sample --model nowhere.npz --prompt x", 1),
+        ("train tunes --epochs 1", 0),
+    ],
+)
+def test_closed_streams(tmp_path: Path, arguments: str, code: int, closed: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -W error -m scratchrnn {arguments} {closed}"
+    environment = {**os.environ, **QUIET}
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    if code and "2>&-" in closed:
+        assert done.stdout == done.stderr == ""  # an error is no output
+    elif code:
+        assert done.stderr.startswith("scratchrnn: error: ") and done.stderr.count("\n") == 1
+    if arguments.startswith("train"):
+        assert read(tmp_path / "tunes-output" / "model.npz", backend="numpy").history is not None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_one_line(buffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "scratchrnn", "info"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **QUIET, "PYTHONUNBUFFERED": buffered},
+        )
+    assert_error(done, 1, "No space left on device")
+
+
+def test_the_process_of_a_caller_is_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program that calls `main` with arguments keeps its backend of matplotlib and its closed streams."""
+    monkeypatch.setenv("MPLBACKEND", "module://of.the.caller")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        patch.setattr(sys, "stderr", None)
+        assert cli.main(["--version"]) == 0
+        assert cli.main(["bogus"]) == 2
+        assert sys.stdout is sys.stderr is None
+    assert os.environ["MPLBACKEND"] == "module://of.the.caller"
+
+
+@pytest.fixture(scope="module")
+def zipped(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The package inside a zip file, which is all that there is of it."""
+    package = Path(sr.__file__).parent
+    path = tmp_path_factory.mktemp("zip") / "scratchrnn.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for source in package.rglob("*"):
+            if source.suffix in (".py", ".txt", ".html"):
+                file.write(source, source.relative_to(package.parent))
+    return str(path)
+
+
+def test_the_package_runs_from_a_zip_file(zipped: str, tmp_path: Path) -> None:
+    def from_zip(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **QUIET, "PYTHONPATH": zipped},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done
+
+    code = "import scratchrnn; from scratchrnn.tasks import poems, chapter, characters; "
+    code += "print(scratchrnn.__file__, len(poems.data().pairs), len(chapter.data()[1]), len(characters.data().train))"
+    place, *counts = from_zip("-c", code).stdout.split()
+    assert place.startswith(zipped) and counts == ["260", "150", "200"]
+    done = from_zip("-m", "scratchrnn", "train", "chapter", "--epochs", "1")
+    flowing, _ = hints(done.stdout)
+    assert flowing[-3:] == ["flow", "--model", "chapter-output/model.npz"]
+    size = "--radii 0.5 --time 5 --hidden-size 3 --batch-size 2".split()
+    from_zip("-m", "scratchrnn", *flowing[-3:], *size)
+    page = (tmp_path / "flow-output" / "flow.html").read_text(encoding="utf-8")
+    assert "windows of 50 characters of the chapter’s text" in page and page.count("<img") > 5
 
 
 @pytest.mark.slow

@@ -188,7 +188,7 @@ def test_temporal_order() -> None:
 def test_the_picture_of_temporal_order(tmp_path: Path) -> None:
     runs = [made_up(setting, seed, seed < 3) for setting in SETTINGS for seed in range(4)]
     runs[0] = runs[0]._replace(updates=0, loss=[], median_norm=[], largest_norm=[], flow=[0.0, 0.0, 0.1])
-    files = temporal_order.draw(runs, tmp_path)
+    files = temporal_order.draw(runs, tmp_path) | temporal_order.keep(runs, tmp_path)
     assert set(files) == {"temporal-order.png", "temporal-order.json"}
     assert (tmp_path / "temporal-order.png").read_bytes().startswith(PNG)
     figure: Any = pictures.plot_temporal_order(runs[:4], plots.new_figure())

@@ -9,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from . import options
+from . import options, output
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = ("steps", "process", "scaling", "tracking")
@@ -47,7 +47,9 @@ def run(arguments: Namespace) -> int:
         raise RuntimeError(
             "the benchmarks are not part of the installed package; clone the repository and run `make bench` there"
         )
+    output.prepare(arguments.out, [f"{name}.{kind}" for name in NAMES for kind in ("json", "png")])
     quick = ["--quick"] if arguments.quick else []
     command = [sys.executable, "-m", "benchmarks", *arguments.benchmarks, *quick, "--out", str(arguments.out.resolve())]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode
+    code = subprocess.run(command, env={**os.environ, "PYTHONPATH": path, "MPLBACKEND": "agg"}).returncode
+    return code if code >= 0 else 128 - code  # ended by a signal: as a shell says it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,9 @@ def add(commands: Any) -> None:
     """Its options."""
     help = "check the gradients of a network against three references"
     parser = options.command(commands, "check", run, help, epilog=EPILOG)
-    parser.add_argument("--model", type=Path, metavar="FILE", help="a saved model; without it, a new VanillaRNN")
+    parser.add_argument(
+        "--model", type=options.path, metavar="FILE", help="a saved model; without it, a new VanillaRNN"
+    )
     group = parser.add_argument_group("a new network")
     for name, letter in (("input_size", "D"), ("hidden_size", "H"), ("output_size", "O")):
         flag, help = "--" + name.replace("_", "-"), f"{name.replace('_', ' ')} (default: {SIZES[name]})"

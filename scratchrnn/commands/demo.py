@@ -10,6 +10,7 @@ import numpy as np
 
 from ..gradients.check import check_gradients
 from ..gradients.report import GradientReport
+from ..layers import rnn
 from ..model import VanillaRNN
 from ..tasks import sine
 from . import options, output
@@ -26,7 +27,7 @@ examples:
 """
 NEXT = [
     ("flow", "why ∂L/∂h_t vanishes or explodes"),
-    ("train text --file F", "a character model of your own text"),
+    ("train text", "a character model of the chapter's lines; --file FILE for your own text"),
     ("check --help", "gradient checks of any size"),
 ]
 
@@ -47,7 +48,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: Namespace) -> int:
     """Check, train, draw, tell."""
-    output.prepare(arguments.out)
+    output.prepare(arguments.out, output.SINE_FILES)
     options.use_threads(arguments)
     settings = {"backend": arguments.backend, "dtype": arguments.dtype, "seed": arguments.seed}
     report = _check(settings)
@@ -55,8 +56,10 @@ def run(arguments: Namespace) -> int:
 
     start = time.perf_counter()
     result = sine.train(epochs=arguments.epochs, progress=not arguments.quiet, **settings)
+    seconds = time.perf_counter() - start
     history = result.history
-    rows = [("gradient check", _verdict(report)), *output.training_rows(history, time.perf_counter() - start)]
+    files = output.sine_files(result, arguments.out)
+    rows = [("gradient check", _verdict(report)), *output.training_rows(history, seconds)]
     if history.loss:
         rows.append(("training MSE", f"{history.loss[-1]:.2e} in the last epoch"))
         last = history.val_loss[-20:]
@@ -65,8 +68,8 @@ def run(arguments: Namespace) -> int:
     output.print_table(rows)
     if not report:
         print(f"\n{report}")
-    output.print_files(arguments.out, output.sine_files(result, arguments.out))
-    output.print_next(NEXT, ("scratchrnn/layers/rnn.py", "the chapter's equations, forward and backward"))
+    output.print_files(arguments.out, files)
+    output.print_next(NEXT, (output.shell_path(rnn.__file__), "the chapter's equations, forward and backward"))
     return 130 if history.interrupted else 0 if report else 1
 
 

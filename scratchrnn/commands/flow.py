@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..backends.arrays import to_numpy
+from ..files import replacing
 from ..gradients.observe import GradientFlow, gradient_flow
 from ..model import VanillaRNN
+from ..progress import progress_bar
 from . import options, output
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ multiplied T − 1 − t times by W_hhᵀ and by 1 − h² ≤ 1 (tanh′), so t
 vanishes or explodes. The networks are untrained, inputs are N(0, scale²); norms are per sample, the median over
 sequences. Then everything about one network (or --model, a saved one, on the data of its task): norms at each step,
 which loss depends on which state, singular values of ∂h_t/∂h_k. Then remedies, compared on one task. A saved model
-of a task whose data is not here (it may come with a package) is measured on noise, which is said.
+of a task whose data is not here (it may come with a package) is measured on noise, which is said. A text model reads
+--file, or the beginning of the text that it was trained on, which its file holds, or the chapter's lines.
 
 examples:
   scratchrnn flow
@@ -33,10 +35,12 @@ examples:
   scratchrnn flow --model demo-output/model.npz        what a trained network does
 """
 RADIUS, RUNS = 2.0, 3
+FILES = ("flow.png", "network.png", "remedies.png", "flow.html")
 NEXT = [
-    ("flow --model demo-output/model.npz", "the same of a trained network; scratchrnn demo makes it"),
-    ("papers --help", "what papers say of vanishing and exploding gradients, measured"),
+    ("demo", "train a network on the chapter's sine wave"),
+    ("flow --model demo-output/model.npz", "the same of that network"),
 ]
+NEXT_OF_MODEL = [("papers --help", "what papers say of vanishing and exploding gradients, measured")]
 
 
 def add(commands: Any) -> None:
@@ -56,9 +60,13 @@ def add(commands: Any) -> None:
     group = parser.add_argument_group("the network that is measured in full")
     help = f"of its W_hh, and of that of the remedies (default: {RADIUS:g})"
     group.add_argument("--spectral-radius", type=options.positive, metavar="X", help=help)
-    group.add_argument("--model", type=Path, metavar="FILE", help="a saved model instead, as demo and train write it")
-    help = "what a saved text model reads (default: the chapter's lines from Hamlet)"
-    group.add_argument("--file", type=Path, metavar="FILE", help=help)
+    group.add_argument(
+        "--model", type=options.path, metavar="FILE", help="a saved model instead, as demo and train write it"
+    )
+    help = "what a saved text model reads (default: the beginning of the text that it was trained on)"
+    group.add_argument("--file", type=options.path, metavar="FILE", help=help)
+    options.add_encoding(group, "--file")
+    options.add_drop_unknown(group)
     group = parser.add_argument_group("the remedies")
     help = f"of each; 0 leaves them out (default: {RUNS}, and 0 with --model)"
     group.add_argument("--runs", type=options.seed, metavar="N", help=help)
@@ -69,7 +77,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print the table of the decay; write three pictures, and the report that holds them all and more."""
+    """Write the report and three of its pictures; print the table of the decay."""
     from . import flow_pictures, flow_report
     from .flow_data import subject
 
@@ -79,25 +87,25 @@ def run(arguments: Namespace) -> int:
         arguments.parser.error("--file is what a saved text model reads; name one with --model")
     if arguments.runs is None:
         arguments.runs = RUNS if arguments.model is None else 0
-    output.prepare(arguments.out)
+    options.text_encoding(arguments, "--file")
+    output.prepare(arguments.out, FILES)
     options.use_threads(arguments)
     measured = subject(arguments)
     curves, seen, outcomes = _measure(measured, arguments)
+    page = flow_report.page(arguments, measured, curves, seen, outcomes)
+    with replacing(arguments.out / "flow.html") as file:
+        file.write(page.encode("utf-8", "replace"))  # a file name may hold bytes that are no text
+    radius = arguments.spectral_radius or RADIUS
+    files = flow_pictures.write(arguments.out, measured, curves, seen, outcomes, radius)
     print(table(curves))
     if arguments.model is not None:
         print(f"\n{measured.about}, on {measured.data}; the loss counts {measured.counted}")
         if measured.noise:
             print("no data of this task here: measured on noise")
         output.print_table(flow_report.short_rows(seen))
-    radius = arguments.spectral_radius or RADIUS
-    files = flow_pictures.write(arguments.out, measured, curves, seen, outcomes, radius)
-    page = flow_report.page(arguments, measured, curves, seen, outcomes)
-    (arguments.out / "flow.html").write_text(page, encoding="utf-8")
     files["flow.html"] = "all of it in one file that explains itself: to read, to print, to send on"
     output.print_files(arguments.out, files)
-    print("\nnext")
-    command, what = NEXT[arguments.model is not None]
-    output.print_table([(f"{output.program()} {command}", what)])
+    output.print_next(NEXT if arguments.model is None else NEXT_OF_MODEL)
     return 0
 
 
@@ -105,18 +113,16 @@ def _measure(
     measured: Subject, arguments: Namespace
 ) -> tuple[dict[float, np.ndarray], GradientFlow, dict[str, list[remedies.Outcome]]]:
     """The decay for every radius, the one network in full, and the remedies, with a progress bar."""
-    from tqdm import tqdm
-
     from . import remedies
 
     radii = sorted(set(arguments.radii))
     settings = {"seed": arguments.seed, "backend": arguments.backend, "dtype": arguments.dtype}
-    bar = tqdm(
+    bar = progress_bar(
         total=len(radii) + 1 + arguments.runs * len(remedies.REMEDIES),
         unit="network",
         delay=2,
         leave=False,
-        disable=True if arguments.quiet else None,
+        show=not arguments.quiet,
     )
     with bar:
         curves = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ def subject(arguments: Namespace) -> Subject:
     """The saved model on data of its task, or a new network on noise.
 
     Raises what `read` and `read_text` raise, TypeError for what is no SequenceModel, and ValueError for a text with
-    characters that the model does not know, or with too few.
+    characters that the model does not know, or with too few that it knows.
     """
     rng = np.random.default_rng(arguments.seed)
     N, T = arguments.batch_size, arguments.time
@@ -56,11 +57,10 @@ def subject(arguments: Namespace) -> Subject:
     if arguments.file is not None and "vocabulary" not in extra:
         raise ValueError(f"--file is what a text model reads, and {arguments.model} holds none")
     if "vocabulary" in extra and (arguments.file is not None or extra.get("task") not in TASKS):
-        text = read_text(characters.CHAPTER if arguments.file is None else arguments.file)
-        ids = Vocabulary.from_list(extra["vocabulary"]).encode(text)
+        ids, read_what = _text(arguments, extra)
         T = min(T, len(ids) - 1)
         starts = np.linspace(0, len(ids) - 1 - T, N).astype(int)[:, None] + np.arange(T)
-        said = f"{N} windows of {T} characters of {'the chapter’s text' if arguments.file is None else arguments.file}"
+        said = f"{N} windows of {T} characters of {read_what}"
         return Subject(model, ids[starts], ids[starts + 1], "all", about, said)
     try:
         given = of_task(extra, N, arguments.seed)
@@ -74,6 +74,35 @@ def subject(arguments: Namespace) -> Subject:
     x, target = _noise(model, N, T, arguments.input_scale, rng)
     said = _words(N, T, arguments)
     return Subject(model, x, target[:, -1] if last else target, "last" if last else "all", about, said, noise=True)
+
+
+def _text(arguments: Namespace, extra: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+    """The ids (n,) of what a text model reads, and what that is, in words."""
+    vocabulary = Vocabulary.from_list(extra["vocabulary"])
+    if arguments.file is not None:
+        text, what = read_text(arguments.file, arguments.encoding or "utf-8"), str(arguments.file)
+        advice = "name a text of its characters"
+    elif "excerpt" in extra:
+        text, what, advice = extra["excerpt"], "the text that it was trained on", "name a text with --file"
+    else:
+        text, what = read_text(characters.CHAPTER), "the chapter’s text"
+        advice = "it was trained on another text than the chapter's: name that with --file"
+    try:
+        ids = vocabulary.encode(text, unknown="drop" if arguments.drop_unknown else "error")
+    except ValueError:
+        unknown = "".join(sorted(set(text).difference(vocabulary.characters)))
+        some = unknown if len(unknown) <= 20 else unknown[:19] + "…"
+        raise ValueError(
+            f"the model in {arguments.model} does not know {len(unknown)} of the characters of {what} ({some!r}); "
+            f"{advice}, or leave unknown characters out with --drop-unknown"
+        ) from None
+    dropped = len(text) - len(ids)
+    if len(ids) < 2:
+        raise ValueError(
+            f"{what} has {len(ids)} characters that the model in {arguments.model} knows ({dropped} others are left "
+            f"out), and predicting the next one takes at least 2; {advice}"
+        )
+    return ids, f"{what} ({dropped:,} unknown characters left out)" if dropped else what
 
 
 def _words(N: int, T: int, arguments: Namespace) -> str:

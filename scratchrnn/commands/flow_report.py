@@ -8,21 +8,20 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from datetime import date
 from html import escape
-from pathlib import Path
+from importlib.resources import files
 from string import Template
 
 import numpy as np
 
 from ..backends.arrays import to_numpy
 from ..gradients.observe import GradientFlow
-from . import flow_pictures, remedies
+from . import flow_pictures, output, remedies
 from .flow import RADIUS, decay_rows
 from .flow_data import Subject
 from .flow_pictures import Picture
-from .output import version
 from .remedies import Outcome
 
-TEMPLATE = Path(__file__).with_name("flow_report.html")
+TEMPLATE = files(__package__) / "flow_report.html"  # also where the package is inside a zip file
 PIXELS = 94  # of the page for each inch: 7.5 inches fill its column
 NOISE = " (no data of this task here)"
 Table = Sequence[Sequence[str]]  # the first row is its head
@@ -55,7 +54,7 @@ def page(
         "title": "Gradients through time",
         "about": f"What a recurrent network can learn from how far back: {measured.about}.",
     }
-    texts |= {"version": version(), "date": f"{date.today():%d %B %Y}"}
+    texts |= {"version": output.version(), "date": f"{date.today():%d %B %Y}"}
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         {name: symbols(text) for name, text in texts.items()},
         settings=settings_html(arguments, measured),
@@ -83,10 +82,13 @@ def _remedies(arguments: Namespace, outcomes: Mapping[str, Sequence[Outcome]]) -
 
 
 def figure_html(picture: Picture) -> str:
-    """A picture that holds its own bytes, with its explanation."""
-    width, height = (round(PIXELS * inches) for inches in picture.figure.get_size_inches())
+    """A picture that holds its own bytes, with its explanation; a sentence in its place where it cannot be drawn."""
+    drawn = output.attempt(f"the picture {picture.name!r} of flow.html", picture.png)
+    if drawn is None:
+        return f"<p><strong>{symbols(picture.name)}.</strong> This picture could not be drawn.</p>"
+    width, height = (round(PIXELS * inches) for inches in drawn.inches)
     return (
-        f'<figure>\n<img src="data:image/png;base64,{picture.png()}" width="{width}" height="{height}" '
+        f'<figure>\n<img src="data:image/png;base64,{drawn.data}" width="{width}" height="{height}" '
         f'alt="{escape(picture.alt)}">\n'
         f"<figcaption><strong>{symbols(picture.name)}.</strong> {symbols(picture.reading)}</figcaption>\n</figure>"
     )

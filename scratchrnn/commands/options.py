@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from ..backends import NAMES, set_num_threads
 from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSProp
+from ..text import encoding_name
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "sgd": SGD, "rmsprop": RMSProp, "adagrad": Adagrad}
 
@@ -80,6 +81,40 @@ def seed(text: str) -> int:
     return _number(text, int, "an integer of at least 0", lambda value: value >= 0)
 
 
+def path(text: str) -> Path:
+    """A path; "~" is the home folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got ''")
+    return Path(text).expanduser()
+
+
+def encoding(text: str) -> str:
+    """A text encoding, by Python's name for it."""
+    try:
+        return encoding_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_encoding(parser: Any, file: str) -> None:
+    """The encoding of the text file that the option `file` names."""
+    help = f"of {file}, such as gb18030 or latin-1 (default: utf-8)"
+    parser.add_argument("--encoding", type=encoding, metavar="NAME", help=help)
+
+
+def add_drop_unknown(parser: Any) -> None:
+    """Characters that a model does not know are left out."""
+    help = "leave out characters that the model does not know; without it, they are an error"
+    parser.add_argument("--drop-unknown", action="store_true", help=help)
+
+
+def text_encoding(arguments: argparse.Namespace, file: str) -> str:
+    """The encoding of the file that the option `file` names; without that file --encoding is an error."""
+    if arguments.encoding is not None and getattr(arguments, file[2:].replace("-", "_")) is None:
+        arguments.parser.error(f"--encoding is for {file}, which is not given")
+    return arguments.encoding or "utf-8"
+
+
 def add_machine(parser: argparse.ArgumentParser, dtype: str | None = "float64") -> None:
     """Where and how exactly to compute; dtype None leaves that option out."""
     group = parser.add_argument_group("machine")
@@ -128,7 +163,7 @@ def training(arguments: argparse.Namespace) -> dict[str, Any]:
 def add_out(parser: argparse.ArgumentParser, default: str) -> None:
     """Where files go."""
     help = "folder to write to; made where it is missing, files in it are replaced"
-    parser.add_argument("--out", type=Path, default=Path(default), metavar="FOLDER", help=help)
+    parser.add_argument("--out", type=path, default=Path(default), metavar="FOLDER", help=help)
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ class Paper(NamedTuple):
     measure: Callable[..., Any]  # measure(quick, progress) → whatever the other two take
     results: Callable[[Any], list[Result]] = list
     draw: Callable[[Any, Path], output.Files] | None = None
+    save: Callable[[Any, Path], output.Files] | None = None
     seeds: bool = False  # whether measure takes a number of seeds
 
 
@@ -28,7 +30,9 @@ PAPERS = {
     "bifurcation": Paper(bifurcation.measure, bifurcation.results, bifurcation.draw),
     "lyapunov": Paper(lyapunov.measure, lyapunov.results, lyapunov.draw),
     "adding": Paper(adding.measure, adding.results),
-    "temporal-order": Paper(temporal_order.measure, temporal_order.results, temporal_order.draw, seeds=True),
+    "temporal-order": Paper(
+        temporal_order.measure, temporal_order.results, temporal_order.draw, temporal_order.keep, seeds=True
+    ),
 }
 EPILOG = """\
 Each is measured as the module of its name in scratchrnn/papers/ says, which also names its source. The exit code is 1
@@ -55,19 +59,23 @@ def add(commands: Any) -> None:
 
 def run(arguments: Namespace) -> int:
     """Measure, draw, and print one table at the end."""
-    output.prepare(arguments.out)
+    names = list(dict.fromkeys(arguments.paper or PAPERS))
+    output.prepare(arguments.out, [f"{name}.{kind}" for name in names for kind in ("png", "json")])
     results: list[Result] = []
     files: output.Files = {}
     try:
-        for name in dict.fromkeys(arguments.paper or PAPERS):
+        for name in names:
             paper = PAPERS[name]
             more = {"seeds": arguments.seeds} if paper.seeds and arguments.seeds else {}
             start = time.perf_counter()
             measured = paper.measure(arguments.quick, not arguments.quiet, **more)
             print(f"{name}: measured in {time.perf_counter() - start:.1f} s", flush=True)
             results += paper.results(measured)
+            if paper.save is not None:
+                files |= paper.save(measured, arguments.out)
             if paper.draw is not None:
-                files |= paper.draw(measured, arguments.out)
+                draw = partial(paper.draw, measured, arguments.out)
+                files |= output.attempt(str(arguments.out / f"{name}.png"), draw) or {}
     finally:  # what is known, also after Ctrl-C
         if results:
             print(f"\n{table(results)}")

@@ -39,30 +39,36 @@ def run(arguments: Namespace) -> int:
     names = arguments.task or list(TASKS)
     require(TASKS[name] for name in names)
     print(HEAD)
-    missed, beside = 0, []
-    for name in names:
-        task = TASKS[name]
-        runs, seconds = [], []
-        for seed in range(arguments.seeds):
-            start = time.perf_counter()
-            runs.append(task.train(seed=seed, backend=arguments.backend, progress=False))
-            seconds.append(time.perf_counter() - start)
-            if runs[-1].history.interrupted:
-                raise KeyboardInterrupt
-        scores = [trained.score for trained in runs]
-        median = float(np.median(scores))
-        reached = task.reached(*scores)
-        missed += not reached
-        spread = f"{min(scores):.4g} … {max(scores):.4g}"
-        mark = "" if reached else "  missed"
-        line = f"{name:<14} {task.metric:<18} {median:>8.4g} {spread:>19}  {bar(task):<15} {np.median(seconds):>7.1f}"
-        print(line + mark, flush=True)
-        beside += _beside(name, runs)
-    if beside:
-        print("\nbeside (medians)")
-        for line in beside:
-            print(line)
+    beside: list[str] = []
+    try:
+        missed = sum(not _row(name, arguments, beside) for name in names)
+    finally:  # what is known, also after Ctrl-C
+        if beside:
+            print("\nbeside (medians)")
+            for line in beside:
+                print(line)
     return 1 if missed else 0
+
+
+def _row(name: str, arguments: Namespace, beside: list[str]) -> bool:
+    """Train one task, print its row, add its other scores to `beside`; whether its bar is reached."""
+    task = TASKS[name]
+    runs, seconds = [], []
+    for seed in range(arguments.seeds):
+        start = time.perf_counter()
+        runs.append(task.train(seed=seed, backend=arguments.backend, progress=False))
+        seconds.append(time.perf_counter() - start)
+        if runs[-1].history.interrupted:
+            raise KeyboardInterrupt
+    scores = [trained.score for trained in runs]
+    median = float(np.median(scores))
+    reached = task.reached(*scores)
+    spread = f"{min(scores):.4g} … {max(scores):.4g}"
+    mark = "" if reached else "  missed"
+    line = f"{name:<14} {task.metric:<18} {median:>8.4g} {spread:>19}  {bar(task):<15} {np.median(seconds):>7.1f}"
+    print(line + mark, flush=True)
+    beside += _beside(name, runs)
+    return reached
 
 
 def _beside(name: str, runs: Sequence[Trained]) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,14 +27,17 @@ examples:
   scratchrnn train sine --hidden-size 8 --optimizer sgd --momentum 0.9 --learning-rate 0.05 --clip-norm 1
 """
 TEXT_EPILOG = """\
-Learns which character comes next in a UTF-8 text, and reports the loss on the last tenth, which it never trains on.
-The learning rate falls to a twentieth over the epochs.
+Learns which character comes next in a text, and reports the loss on the last tenth, which it never trains on.
+The learning rate falls to a twentieth over the epochs. The saved model holds the first 2,000 characters of --file, for
+scratchrnn flow to read.
 
 examples:
   scratchrnn train text --file book.txt
+  scratchrnn train text --file book.txt --encoding gb18030
   scratchrnn train text --file book.txt --hidden-size 384 --layers 2 --dropout 0.25 --learning-rate 0.002 --seconds 600
   scratchrnn sample --prompt "Once upon a time"
 """
+EXCERPT = 2000  # characters of a user's text that a model holds
 TASK_EPILOG = """\
 Trains at the settings that reach the bar; scratchrnn/tasks/{file}.py says what they are, and where the data is from.
 
@@ -63,7 +65,9 @@ def add(commands: Any) -> None:
     options.add_machine(wave)
 
     text = options.command(tasks, "text", run_text, "learn the next character of a text", epilog=TEXT_EPILOG)
-    text.add_argument("--file", type=Path, metavar="FILE", help="the text (default: the chapter's lines from Hamlet)")
+    help = "the text (default: the chapter's lines from Hamlet)"
+    text.add_argument("--file", type=options.path, metavar="FILE", help=help)
+    options.add_encoding(text, "--file")
     options.add_out(text, "text-output")
     options.add_quiet(text)
     text.add_argument("--seq-length", type=options.count, default=50, metavar="T", help="characters in a window")
@@ -93,11 +97,12 @@ def add(commands: Any) -> None:
 def run_sine(arguments: Namespace) -> int:
     """Train on the sine; write the model and three pictures."""
     settings = options.training(arguments) | {"window": arguments.window}
-    result, rows = _train(sine.train, arguments, "mean squared error", settings)
+    result, rows = _train(sine.train, arguments, "mean squared error", settings, output.SINE_FILES)
     if result.history.updates:
+        files = output.sine_files(result, arguments.out, arguments.clip_norm)
         rows.append(("test MSE", f"{result.test_mse:.2e}"))
         output.print_table(rows)
-        output.print_files(arguments.out, output.sine_files(result, arguments.out, arguments.clip_norm))
+        output.print_files(arguments.out, files)
         output.print_next([_flow(arguments.out / output.MODEL)])
     return 130 if result.history.interrupted else 0
 
@@ -105,12 +110,17 @@ def run_sine(arguments: Namespace) -> int:
 def run_text(arguments: Namespace) -> int:
     """Train on a text; write the model and two pictures, print a sample."""
     given = {name: getattr(arguments, name) for name in ("file", "seq_length", "seconds", "dropout")}
-    given["num_layers"] = arguments.layers
-    result, rows = _train(
-        characters.train, arguments, "cross-entropy (nats per character)", options.training(arguments) | given
-    )
+    given["num_layers"], given["encoding"] = arguments.layers, options.text_encoding(arguments, "--file")
+    loss_name = "cross-entropy (nats per character)"
+    names = (*output.HISTORY_PICTURES, output.MODEL)
+    result, rows = _train(characters.train, arguments, loss_name, options.training(arguments) | given, names)
     history, vocabulary, out = result.history, result.vocabulary, arguments.out
     if history.updates:
+        extra = {"task": "text", "vocabulary": vocabulary.to_list(), "seq_length": arguments.seq_length}
+        if arguments.file is not None:
+            extra["excerpt"] = vocabulary.decode(result.data.train[:EXCERPT])
+        save(result.model, out / output.MODEL, history=history, extra=extra)
+        files = output.history_pictures(history, out, loss=loss_name, clip_norm=arguments.clip_norm)
         size, V = len(result.data.train), len(vocabulary)
         rows.append(("text", f"{size:,} characters of {V} kinds; knowing nothing costs ln {V} = {math.log(V):.3f}"))
         if history.loss:
@@ -119,17 +129,12 @@ def run_text(arguments: Namespace) -> int:
             loss = f"{result.held_out_bits:.3f} bits per character ({result.held_out_loss:.3f} nats)"
             rows.append(("held-out loss", f"{loss}, over {len(result.data.held_out):,}"))
         output.print_table(rows)
-        files = output.history_pictures(
-            history, out, loss="cross-entropy (nats per character)", clip_norm=arguments.clip_norm
-        )
-        extra = {"task": "text", "vocabulary": vocabulary.to_list(), "seq_length": arguments.seq_length}
-        save(result.model, out / output.MODEL, history=history, extra=extra)
         output.print_files(out, files | {output.MODEL: "the model and its characters, for scratchrnn sample"})
         prompt = vocabulary.decode(result.data.train[:20])
         print(f"\nit writes on from {prompt!r}:\n{sample(result.model, vocabulary, prompt, 160, temperature=0.7)}")
-        following = [_flow(out / output.MODEL)]
+        following = [_flow(out / output.MODEL, _text_options(arguments))]
         if word := re.search(r"\w{1,20}", vocabulary.decode(result.data.train[:1000])):
-            model = shlex.quote(str(out / output.MODEL))
+            model = output.shell_path(out / output.MODEL)
             following.insert(0, (f'sample --model {model} --prompt "{word[0]}"', "goes on writing"))
         output.print_next(following)
     return 130 if history.interrupted else 0
@@ -138,9 +143,15 @@ def run_text(arguments: Namespace) -> int:
 def run_task(arguments: Namespace) -> int:
     """Train on one of the tasks; write its models and two pictures, print scores and a few answers."""
     task, out = TASKS[arguments.task], arguments.out
-    names = ("epochs", "seed", "backend", "dtype")
-    settings = {name: getattr(arguments, name) for name in names} | {"progress": not arguments.quiet}
-    result, rows = _train(task.train, arguments, task.loss, settings)
+    settings = {name: getattr(arguments, name) for name in ("epochs", "seed", "backend", "dtype")}
+    settings |= {"progress": not arguments.quiet}
+    names = (*output.HISTORY_PICTURES, output.MODEL)
+    result, rows = _train(task.train, arguments, task.loss, settings, names)
+    history = result.history if len(result.models) == 1 else None
+    for name, model in result.models.items():
+        save(model, out / f"{name}.npz", history=history, extra={"task": arguments.task, **result.extra})
+    files = output.history_pictures(result.history, out, loss=task.loss)
+    files |= {f"{name}.npz": "the trained model, for scratchrnn.load" for name in result.models}
     whose = "every seed" if len(set(task.bar)) == 1 else "the median over seeds"
     rows.append((task.metric, f"{result.score:.4g} (goal for {whose}: {bar(task)})"))
     rows += [(what, f"{value:.4g}") for what, value in result.beside.items()]
@@ -148,28 +159,34 @@ def run_task(arguments: Namespace) -> int:
     if result.examples:
         print()
         output.print_table(result.examples)
-    files = output.history_pictures(result.history, out, loss=task.loss)
-    history = result.history if len(result.models) == 1 else None
-    for name, model in result.models.items():
-        save(model, out / f"{name}.npz", history=history, extra={"task": arguments.task, **result.extra})
-        files[f"{name}.npz"] = "the trained model, for scratchrnn.load"
     output.print_files(out, files)
     name, model = next(iter(result.models.items()))
     following = [_flow(out / f"{name}.npz")] if isinstance(model, SequenceModel) else []
-    output.print_next([*following, ("tasks", "every task over three seeds, as a table")])
+    output.print_next([*following, (f"tasks {arguments.task}", "the same over three seeds, as a table")])
     return 130 if result.history.interrupted else 0
 
 
-def _flow(model: Path) -> tuple[str, str]:
+def _flow(model: Path, more: str = "") -> tuple[str, str]:
     """The command that looks into a model, and what it shows."""
-    return f"flow --model {shlex.quote(str(model))}", "how gradients flow through what it has learned"
+    return f"flow --model {output.shell_path(model)}{more}", "how gradients flow through what it has learned"
+
+
+def _text_options(arguments: Namespace) -> str:
+    """The text that was learned, as options of another command."""
+    if arguments.file is None:
+        return ""
+    encoding = "" if arguments.encoding is None else f" --encoding {arguments.encoding}"
+    return f" --file {output.shell_path(arguments.file)}{encoding}"
 
 
 def _train(
-    train: Callable[..., Trained], arguments: Namespace, loss: str, settings: dict[str, Any]
+    train: Callable[..., Trained], arguments: Namespace, loss: str, settings: dict[str, Any], names: Iterable[str]
 ) -> tuple[Trained, list[tuple[str, str]]]:
-    """Train, and say how it went. Where numbers stop being finite the pictures of the way there are written first."""
-    output.prepare(arguments.out)
+    """Train, and say how it went; `names` are the files that will be written.
+
+    Where numbers stop being finite the pictures of the way there are written first.
+    """
+    output.prepare(arguments.out, names)
     options.use_threads(arguments)
     start = time.perf_counter()
     try:
