@@ -29,9 +29,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import numpy as np
     import scratchrnn as sr
-    from scratchrnn.backends import resolve
-    from scratchrnn.gradients.clip import vector_norm
-    norm = resolve("numba").twin(vector_norm)
+    from scratchrnn.backends.numba_twins import vector_norm as norm  # without the trial of the whole backend
     {between}
     for dtype in {dtypes}:
         {compute}
@@ -189,10 +187,10 @@ def test_files_of_another_dtype(cache: Path) -> None:
 # Out of date. A kernel of one line stands for those of the package, of which a change must be seen as well.
 
 TINY = """
-from scratchrnn.backends.numba_twins import Kernel
+from scratchrnn.backends import numba_twins
 def _sum(a):
     return {result}
-kernel = Kernel(_sum)
+kernel = numba_twins.kernel(_sum)
 """
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import gc
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -488,7 +486,7 @@ def test_blocks_of_rows_agree_with_numpy(steps: str, padded: bool, loss: str, mo
     monkeypatch.setattr(numba_backend, "MIN_WORK", 1)
     numba, numpy = both("float64", 0.9, hidden=6, loss=loss)
     batch = make_batch(numpy, steps, padded=padded, rows=26, time=9)
-    assert len(NumbaBackend().cut(26, numpy.params.vector.size * 26 * 9)) == 3
+    assert len(NumbaBackend().cut(26, numpy.params.vector.size * 26 * 9)) == 26 // ROWS > 2
     actual = numba.loss_and_grads(**batch, inputs=True)
     expected = numpy.loss_and_grads(**batch, inputs=True)
     assert actual.loss == pytest.approx(expected.loss, rel=1e-14)
@@ -770,35 +768,12 @@ def test_the_last_step_alone_is_a_mask_of_it(backend: str, num_layers: int, bidi
             assert a.any() and np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_the_garbage_collector_rests_while_kernels_compile(enabled: bool) -> None:
-    """Also while a kernel waits for what it calls; as it was afterwards; untouched by what others compile."""
-
-    def compilation(function: Callable[..., Any]) -> Any:
-        return SimpleNamespace(data={"dispatcher": SimpleNamespace(py_func=function), "args": ()})
-
-    ours, theirs, listener = compilation(numba_twins._norm), compilation(np.sum), numba_twins.Compilation()
-    was = gc.isenabled()
-    seen = []
-    try:
-        gc.enable() if enabled else gc.disable()
-        for step in (listener.on_start, listener.on_end):
-            step(theirs)
-            seen.append(gc.isenabled())
-        for step in (listener.on_start, listener.on_start, listener.on_end, listener.on_end):
-            step(ours)
-            seen.append(gc.isenabled())
-    finally:
-        gc.enable() if was else gc.disable()
-    assert seen == [enabled, enabled, False, False, False, enabled]
-
-
 def test_layout_and_flags_compile_nothing_new(rng: np.random.Generator) -> None:
     """Transposed views, column slices and read-only arrays give the same bits from the same compiled kernels."""
     numba, _ = both("float64", 1.0)
     x, h0, target = rng.normal(size=(6, 7, 5)), rng.normal(size=(6, 24)), rng.normal(size=(6, 7, 3))
     expected = numba.loss_and_grads(x, target, h0=h0)
-    kernels = [k._compiled for k in vars(numba_twins).values() if isinstance(k, numba_twins.Kernel)]
+    kernels = [k for k in vars(numba_twins).values() if hasattr(k, "signatures")]
     compiled = [len(kernel.signatures) for kernel in kernels]
     assert sum(compiled) > 5
 

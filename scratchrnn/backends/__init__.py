@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
-from functools import cache
+from typing import Any
 
 from ..checks import integer
 from .numpy_backend import Backend
@@ -22,7 +24,7 @@ def get_backend() -> str:
     """Name of the backend that a model made now would get: "numpy", "numba" or "cupy".
 
     The choice is that of `use_backend`, else `set_backend`, else the environment variable SCRATCHRNN_BACKEND, else
-    "auto": numba where it imports, numpy otherwise.
+    "auto": numba where it can compute, otherwise numpy, with one warning that names the reason.
     """
     return resolve(None).name
 
@@ -30,7 +32,7 @@ def get_backend() -> str:
 def set_backend(name: str) -> None:
     """Choose the backend of models made from now on; a model made earlier keeps its own.
 
-    Raises ValueError for an unknown name, ImportError or RuntimeError when the backend is not available here.
+    Raises ValueError for an unknown name, ImportError or RuntimeError when the backend cannot compute here.
     """
     global _default
     resolve(name)
@@ -41,11 +43,12 @@ def set_backend(name: str) -> None:
 def use_backend(name: str) -> Iterator[str]:
     """Within the block, models are made on this backend: `with sr.use_backend("numpy"): …`. Raises as `set_backend`."""
     backend = resolve(name)
-    token = _override.set(name)
+    before = _override.get()
     try:
+        _override.set(name)
         yield backend.name
     finally:
-        _override.reset(token)
+        _override.set(before)
 
 
 def available_backends() -> tuple[str, ...]:
@@ -55,11 +58,7 @@ def available_backends() -> tuple[str, ...]:
 
 def unavailable_because(name: str) -> str | None:
     """Why a backend does not work here, in one sentence that says what to install; None when it works."""
-    try:
-        _load(name)
-    except (ImportError, RuntimeError) as error:
-        return str(error)
-    return None
+    return _problem(name, None)
 
 
 def set_num_threads(n: int) -> None:
@@ -76,25 +75,88 @@ def get_num_threads() -> int:
     return pool.size
 
 
-def resolve(name: str | None) -> Backend:
-    """The backend of that name; None is the default of the moment, "auto" numba where it imports, else numpy."""
+def resolve(name: str | None, dtype: Any = None) -> Backend:
+    """The backend of that name; None is the default of the moment, "auto" numba where it can compute, else numpy.
+
+    Whether numba can compute is found out once, by a small product in this dtype (None: float64). Its kernels are those
+    that a model in this dtype begins with.
+    """
+    variable = ""
     if name is None:
-        name = _override.get() or _default or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+        name = _override.get() or _default
+        if name is None and os.environ.get(ENVIRONMENT_VARIABLE):
+            name, variable = os.environ[ENVIRONMENT_VARIABLE], f" (the environment variable {ENVIRONMENT_VARIABLE})"
+        name = name or "auto"
+    if not isinstance(name, str):
+        raise TypeError(f"backend is the name of one: {', '.join(NAMES)}, or auto; got {type(name).__name__}")
     if name == "auto":
-        name = "numba" if unavailable_because("numba") is None else "numpy"
+        return _automatic(dtype)
     if name not in NAMES:
-        raise ValueError(f"no backend {name!r}; choose one of {', '.join(NAMES)}, or auto")
-    return _load(name)
+        raise ValueError(f"no backend {name!r}{variable}; choose one of {', '.join(NAMES)}, or auto")
+    return _load(name, dtype)
 
 
-@cache
-def _load(name: str) -> Backend:
+_loaded: dict[str, Backend] = {}
+_failed: dict[str, tuple[type[Exception], str]] = {}
+_warned = False
+
+
+def _load(name: str, dtype: Any = None) -> Backend:
+    """The backend of that name, made once. Raises ImportError or RuntimeError where it cannot compute."""
+    if name not in _loaded:
+        if name in _failed:
+            kind, message = _failed[name]
+            raise kind(message)
+        try:
+            _loaded[name] = _make(name, dtype)
+        except (ImportError, RuntimeError) as error:
+            if name == "numba":  # it may have taken seconds to find out, and would be asked of every model
+                _failed[name] = type(error), str(error)
+            raise
+    return _loaded[name]
+
+
+def _make(name: str, dtype: Any) -> Backend:
     if name == "numba":
         from .numba_backend import NumbaBackend
 
-        return NumbaBackend()
+        return NumbaBackend(dtype)
     if name == "cupy":
         from .cupy_backend import CupyBackend
 
         return CupyBackend()
     return Backend()
+
+
+def _problem(name: str, dtype: Any) -> str | None:
+    try:
+        _load(name, dtype)
+    except (ImportError, RuntimeError) as error:
+        return str(error)
+    return None
+
+
+def _automatic(dtype: Any) -> Backend:
+    """numba where it can compute, otherwise numpy, with one warning in the life of the process."""
+    global _warned
+    reason = _problem("numba", dtype)
+    if reason is None:
+        return _load("numba")
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"models compute with NumPy, which is slower, because {reason}. To choose NumPy without this warning: "
+            f'scratchrnn.set_backend("numpy"), or {ENVIRONMENT_VARIABLE}=numpy in the environment',
+            RuntimeWarning,
+            stacklevel=_frames_of_package(),
+        )
+    return _load("numpy")
+
+
+def _frames_of_package() -> int:
+    """How many calls away the user's own code is, for a warning to name its line: the `stacklevel` in our caller."""
+    package = __name__.partition(".")[0]
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level

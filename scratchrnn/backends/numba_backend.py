@@ -36,32 +36,54 @@ def import_numba() -> None:
     with suppress(ImportError, AttributeError):  # of a Numba that has other names: it imports what it wants
         linalg: Any = import_module("numba.np.linalg")
         ensure_blas = linalg.ensure_blas
-        linalg.ensure_blas = lambda: None
         try:
-            arraymath: Any = import_module("numba.np.arraymath")
-        finally:
+            linalg.ensure_blas = lambda: None
+            import_module("numba.np.arraymath")
+        finally:  # also after an interrupt
             linalg.ensure_blas = ensure_blas
-        arraymath.ensure_blas = ensure_blas
+            arraymath: Any = sys.modules.get("numba.np.arraymath")
+            if arraymath is not None:
+                arraymath.ensure_blas = ensure_blas
+
+
+def brief(error: Exception) -> str:
+    """Kind and first line of an error; those of Numba's compiler are pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 class NumbaBackend(Backend):
     """NumPy arrays, with jitted twins for the functions that cost time; what has no twin runs as its text.
 
-    Raises ImportError that says what to install where numba does not import.
+    Raises ImportError that says what to install where numba does not import, and RuntimeError where it imports and
+    cannot compute. That is found out by a small product in a dtype (None: float64).
     """
 
     name: ClassVar[str] = "numba"
+    compiled: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: Any = None) -> None:
         try:
             import_numba()
         except Exception as error:  # a numba that does not suit this numpy or python fails in several ways
             raise ImportError(
-                f"the numba backend needs the package numba, which does not import ({error}): pip install numba"
+                f"the numba backend needs the package numba, which does not import ({brief(error)}): pip install numba"
             ) from error
-        from .numba_layers import FILLS, TWINS
-        from .numba_twins import ROWS
+        numba: Any = import_module("numba")
+        if getattr(getattr(numba, "config", None), "DISABLE_JIT", False):
+            raise RuntimeError(
+                "the numba backend cannot compute while NUMBA_DISABLE_JIT is set: unset it, or choose the backend numpy"
+            )
+        try:
+            from .numba_layers import FILLS, TWINS
+            from .numba_twins import ROWS, check
 
+            check(np.dtype(np.float64 if dtype is None else dtype))
+        except Exception as error:  # kernels use parts of Numba that another version may name or build differently
+            raise RuntimeError(
+                f"the numba backend cannot compute with numba {getattr(numba, '__version__', '(unknown version)')} "
+                f"({brief(error)}): pip install --upgrade numba scratchrnn, or choose the backend numpy"
+            ) from error
         self._twins, self.fills, self._tile = TWINS, FILLS, ROWS
 
     def twin(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,7 +18,7 @@ from ..gradients import saturation
 from ..layers import embedding, layer_norm, stack
 from . import numba_twins
 from .arrays import Array
-from .numba_twins import OPTIONS, Kernel, new_gradients, ready
+from .numba_twins import OPTIONS, kernel, new_gradients, ready
 from .numpy_backend import Blocks
 from .room import room
 
@@ -101,9 +101,9 @@ def rows_of(a: Array) -> Array:
     return a.reshape(-1, a.shape[2])
 
 
-norm = Kernel(_norm, **OPTIONS)
-norm_back = Kernel(_norm_back, **OPTIONS)
-saturated = Kernel(_saturated, **OPTIONS | {"nogil": False})  # too short to be worth waiting for the lock afterwards
+norm = kernel(_norm, **OPTIONS)
+norm_back = kernel(_norm_back, **OPTIONS)
+saturated = kernel(_saturated, **OPTIONS | {"nogil": False})  # too short to be worth waiting for the lock afterwards
 
 
 def layer_norm_forward(

@@ -54,9 +54,10 @@ import gc
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +65,7 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import njit as typed_njit
 from numba import types
-from numba.core import cgutils, config, event
+from numba.core import cgutils, config
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
@@ -741,52 +742,98 @@ STRICT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapp
 OPTIONS: dict[str, Any] = {**STRICT, "fastmath": {"contract", "reassoc", "nsz"}}  # sums in any order; NaN and inf stay
 
 
-class Kernel:
-    """A compiled kernel whose cache on disk may fail at no more cost than a warning.
+def kernel(function: Callable[..., Any], **options: Any) -> Any:
+    """The function as Numba compiles it when it is called, with a `KernelCache` on disk.
 
-    Numba finds out at decoration that there is no place for a cache, and at the first call that a cached file cannot be
-    read or written; neither is a reason not to compute. And it writes an index that is up to date before the code that
-    goes with it: where the second fails, or another process looks in between, the index names the file of the old code,
-    which would pass for new. So old code is removed first.
+    What goes wrong while it compiles is raised as it is; only the cache's own faults cost no more than a warning.
+    """
+    compiled = njit(**options)(function)
+    if hasattr(compiled, "_cache"):
+        compiled._cache = KernelCache(function)
+    else:
+        _warn_uncached(AttributeError("this version of Numba keeps it elsewhere"))
+    compiled.compile = without_collector(compiled.compile)
+    return compiled
+
+
+def without_collector(compile_signature: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same function, during which the garbage collector rests.
+
+    A compiler makes objects by the million, and looking through them again and again was measured to take a tenth of
+    its time.
     """
 
-    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
-        self._function = function
-        self._options = options
+    def compile_for(signature: Any) -> Any:
+        enabled = gc.isenabled()
         try:
-            self._compiled = njit(cache=True, **options)(function)
-        except RuntimeError as error:
+            gc.disable()
+            return compile_signature(signature)
+        finally:  # also after an interrupt
+            if enabled:
+                gc.enable()
+
+    return compile_for
+
+
+class KernelCache:
+    """Numba's cache on disk for one kernel, in the two functions that Numba calls. Whatever fails here costs a warning.
+
+    A damaged file can raise anything, so all that is raised while one is read or written is a fault of the cache. The
+    kernel is then compiled, and a damaged file replaced. There may be no place for a cache at all, or a version of
+    Numba whose cache has other parts.
+
+    Numba writes an index that is up to date before the code that goes with it: where the second fails, or another
+    process looks in between, the index names the file of the old code, which would pass for new. So old code is removed
+    first.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._disk: Any = None
+        try:
+            disk = import_module("numba.core.caching").FunctionCache(function)
+            self._index = Path(disk._cache_file._index_path)
+            load_index = disk._cache_file._load_index
+        except Exception as error:
             _warn_uncached(error)
-            self._compiled = njit(**options)(function)
-        else:
-            _remove_from_cache(self._compiled, unless_current=True)
-
-    def __call__(self, *args: Any) -> Any:
-        try:
-            return self._compiled(*args)
-        except Exception as error:  # a damaged cache file can raise anything; a kernel itself raises nothing
-            return self._again(error, args)
-
-    def _again(self, error: Exception, args: tuple[Any, ...]) -> Any:
-        _warn_uncached(error)
-        _remove_from_cache(self._compiled)
-        try:
-            return self._compiled(*args)  # compiled by now, where only the writing failed
-        except Exception:
-            self._compiled = njit(**self._options)(self._function)
-            return self._compiled(*args)
-
-
-def _remove_from_cache(compiled: Any, unless_current: bool = False) -> None:
-    """Remove the files that Numba's cache keeps for a kernel, unless they can be read and come from this very text."""
-    with suppress(Exception):  # of Numba's own, or of the file system: what matters shows up at the first call
-        files = compiled._cache._cache_file
-        with suppress(Exception):
-            if unless_current and files._load_index():
+            return
+        self._disk = disk
+        with suppress(Exception):  # an index that is damaged, or of another Numba
+            if load_index():
                 return
-        index = Path(files._index_path)
-        for file in [index, *index.parent.glob(f"{index.stem}.*.nbc")]:
-            file.unlink(missing_ok=True)
+        self._remove()
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """The compiled code for these types of arguments; None, and one line on stderr, if it must be compiled."""
+        target.refresh()
+        loaded = None
+        if self._disk is not None:
+            try:
+                loaded = self._disk.load_overload(signature, target)
+                if loaded is not None and tuple(loaded.signature.args) != tuple(getattr(signature, "args", signature)):
+                    raise ValueError(f"a file holds code for {loaded.signature.args}, not for {signature}")
+            except Exception as error:
+                _warn_uncached(error)
+                self._remove()
+                loaded = None
+        if loaded is None:
+            announce(getattr(signature, "args", signature))
+        return loaded
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Write compiled code, for other processes."""
+        if self._disk is None:
+            return
+        try:
+            self._disk.save_overload(signature, compiled)
+        except Exception as error:
+            _warn_uncached(error)
+            self._remove()
+
+    def _remove(self) -> None:
+        """Remove the files of this kernel."""
+        with suppress(OSError):
+            for file in [self._index, *self._index.parent.glob(f"{self._index.stem}.*.nbc")]:
+                file.unlink(missing_ok=True)
 
 
 _warned = False
@@ -805,49 +852,20 @@ def _warn_uncached(error: Exception) -> None:
         )
 
 
-class Compilation(event.Listener):
-    """Says on stderr that kernels are being compiled: one line per dtype, and none when the cache had them.
-
-    Meanwhile the garbage collector rests: a compiler makes objects by the million, and looking through them again and
-    again was measured to take a tenth of its time.
-    """
-
-    def __init__(self) -> None:
-        self._announced: set[str] = set()
-        self._running = 0  # compilations, of a kernel and of what it calls
-        self._resting = False
-
-    def on_start(self, started: Any) -> None:
-        if not _is_ours(started):
-            return
-        self._running += 1
-        if gc.isenabled():
-            gc.disable()
-            self._resting = True
-        floats = {str(t.dtype) for t in started.data["args"] if str(getattr(t, "dtype", "")).startswith("float")}
-        dtype = min(floats, default="")  # sums are float64 beside float32 arrays
-        if dtype and dtype not in self._announced:
-            self._announced.add(dtype)
-            message = (
-                f"scratchrnn: compiling Numba kernels for {dtype} that are not cached yet (later runs load them) …"
-            )
-            print(message, file=sys.stderr, flush=True)
-
-    def on_end(self, ended: Any) -> None:
-        if not _is_ours(ended):
-            return
-        self._running -= 1
-        if not self._running and self._resting:
-            self._resting = False
-            gc.enable()
+_announced: set[str] = set()  # dtypes
 
 
-def _is_ours(compiled: Any) -> bool:
-    """Whether it is a function of this package, and not someone else's, that a compilation is about."""
-    return compiled.data["dispatcher"].py_func.__module__.startswith(__package__)
+def announce(argument_types: Iterable[Any]) -> None:
+    """Say on stderr, once for each dtype, that kernels are being compiled: the first call takes seconds."""
+    floats = {str(t.dtype) for t in argument_types if str(getattr(t, "dtype", "")).startswith("float")}
+    dtype = min(floats, default="")  # sums are float64 beside float32 arrays
+    if not dtype or dtype in _announced:
+        return
+    _announced.add(dtype)
+    message = f"scratchrnn: compiling Numba kernels for {dtype} that are not cached yet (later runs load them) …"
+    with suppress(OSError, ValueError):  # stderr is closed, or lacks the ellipsis
+        print(message, file=sys.stderr, flush=True)
 
-
-event.register("numba:compile", Compilation())
 
 # For functions that kernels call: compiled into them, and cached with them.
 helper = njit(**STRICT, no_cpython_wrapper=True)
@@ -1310,23 +1328,23 @@ def _adam(g: Array, m: Array, v: Array, beta1: float, beta2: float, rate: float,
         g[i] = rate * m[i] / (scale * np.sqrt(v[i]) + eps)
 
 
-addresses = Kernel(_addresses, **STRICT)
-scatter = Kernel(_scatter, **STRICT)
-states = Kernel(_states, **STRICT)
-few_states = Kernel(_few_states, **STRICT)
-outputs = Kernel(_outputs, **STRICT)
-few_outputs = Kernel(_few_outputs, **STRICT)
-through_time = Kernel(_through_time, **STRICT)
-gradients = Kernel(_gradients, **STRICT)
-mse_of_rows = Kernel(_mse, **OPTIONS)
-cross_entropy_of_rows = Kernel(_cross_entropy, **STRICT)
-whole_norm = Kernel(_norm, **OPTIONS)
-norms_of_parts = Kernel(_part_norms, **OPTIONS)
-scale = Kernel(_scale, **OPTIONS)
-subtract_step = Kernel(_subtract, **OPTIONS)
-momentum_step = Kernel(_momentum, **OPTIONS)
-rescaled_step = Kernel(_rescaled, **OPTIONS)
-adam_step = Kernel(_adam, **OPTIONS)
+addresses = kernel(_addresses, **STRICT)
+scatter = kernel(_scatter, **STRICT)
+states = kernel(_states, **STRICT)
+few_states = kernel(_few_states, **STRICT)
+outputs = kernel(_outputs, **STRICT)
+few_outputs = kernel(_few_outputs, **STRICT)
+through_time = kernel(_through_time, **STRICT)
+gradients = kernel(_gradients, **STRICT)
+mse_of_rows = kernel(_mse, **OPTIONS)
+cross_entropy_of_rows = kernel(_cross_entropy, **STRICT)
+whole_norm = kernel(_norm, **OPTIONS)
+norms_of_parts = kernel(_part_norms, **OPTIONS)
+scale = kernel(_scale, **OPTIONS)
+subtract_step = kernel(_subtract, **OPTIONS)
+momentum_step = kernel(_momentum, **OPTIONS)
+rescaled_step = kernel(_rescaled, **OPTIONS)
+adam_step = kernel(_adam, **OPTIONS)
 
 
 # Twins
@@ -1623,7 +1641,8 @@ def sgd(
     if momentum:
         momentum_step(in_place(delta, grad), moments["m"], momentum, learning_rate)
     else:
-        np.multiply(grad, grad.dtype.type(learning_rate), out=delta)
+        with np.errstate(under="ignore"):
+            np.multiply(grad, grad.dtype.type(learning_rate), out=delta)
 
 
 def adagrad(
@@ -1653,6 +1672,18 @@ def adam(
     """Twin of `optimizers.adam`."""
     rate, scale = learning_rate / (1 - beta1**step), (1 - beta2**step) ** -0.5
     adam_step(in_place(delta, grad), moments["m"], moments["v"], beta1, beta2, rate, scale, eps)
+
+
+def check(dtype: np.dtype) -> None:
+    """Compute a small product as a linear layer does. Raises RuntimeError where it comes out wrong.
+
+    The kernels that it compiles are those that every model begins with.
+    """
+    W, b = np.arange(15, dtype=dtype).reshape(5, 3), np.arange(5, dtype=dtype)
+    h = np.arange(24, dtype=dtype).reshape(2, 4, 3)
+    y = linear_forward({"W_hy": W, "b_y": b}, h, None)[0]
+    if not np.array_equal(y, h @ W.T + b):
+        raise RuntimeError(f"a product of small integers came out wrong in {dtype}")
 
 
 TWINS: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from argparse import Namespace
 from importlib import metadata
 from typing import Any
@@ -12,7 +13,7 @@ from .. import backends
 from . import options, output
 
 EPILOG = """\
-The default backend is numba where it imports, else numpy. To choose another: --backend on a command,
+The default backend is numba where it can compute, else numpy. To choose another: --backend on a command,
 SCRATCHRNN_BACKEND in the environment, scratchrnn.set_backend in Python.
 """
 
@@ -55,6 +56,11 @@ def _default() -> str:
     chosen = os.environ.get(backends.ENVIRONMENT_VARIABLE)
     by = f" (from {backends.ENVIRONMENT_VARIABLE})" if chosen else ""
     try:
-        return backends.get_backend() + by
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the reason stands in the table
+            name = backends.get_backend()
     except (ValueError, ImportError, RuntimeError) as error:
         return f"none: {error}{by}"
+    if chosen in (None, "", "auto") and name == "numpy":
+        return f"{name}, because numba is not available{by}"
+    return name + by
