@@ -72,9 +72,9 @@ def save(
     if not isinstance(model, (SequenceModel, EncoderDecoder)):
         swapped = isinstance(path, (SequenceModel, EncoderDecoder))
         hint = "; the model comes first: save(model, path)" if swapped else ""
-        raise TypeError(f"save takes a SequenceModel, a VanillaRNN or an EncoderDecoder, got {model!r}{hint}")
+        raise TypeError(f"save takes a SequenceModel, a VanillaRNN or an EncoderDecoder, got {type(model).__name__}{hint}")
     if not isinstance(path, (str, os.PathLike)) and not hasattr(path, "write"):
-        raise TypeError(f"path must be the name of a file or a binary file object, got {path!r}")
+        raise TypeError(f"path must be the name of a file or a binary file object, got {type(path).__name__}")
     header: dict[str, Any] = {"format": FORMAT, **_describe(model), "extra": _plain("extra", extra or {})}
     arrays = {"vector": to_numpy(model.params.vector)}
     if history is not None:
@@ -169,7 +169,7 @@ def _open(path: File, backend: str | None, build: Callable[[dict[str, Any], Mapp
         name = str(getattr(path, "name", type(path).__name__))
         stream = path if path.seekable() else io.BytesIO(path.read())
     else:
-        raise TypeError(f"path must be the name of a file or a binary file object, got {path!r}")
+        raise TypeError(f"path must be the name of a file or a binary file object, got {type(path).__name__}")
     try:
         with np.load(stream, allow_pickle=False) as arrays:
             header = json.loads(str(arrays["header"]))

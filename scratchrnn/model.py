@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from . import door, passes
-from ._numerics import any_magnitude
 from .backends import resolve
 from .backends.arrays import Array, to_numpy
 from .backends.numpy_backend import Backend
@@ -101,7 +100,6 @@ class SequenceModel:
         """Outputs of every step from a zero state: x (N, T, D), or integer tokens (N, T), → y (N, T, O)."""
         return self.forward(x).y
 
-    @any_magnitude
     def forward(self, x: Any, h0: Any = None, lengths: Any = None) -> Outputs:
         """Run the network over whole sequences.
 
@@ -110,12 +108,12 @@ class SequenceModel:
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
         x, states, lengths, counted = self._check_inputs(x, h0, lengths)
-        forward = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=True)
+        run = passes.forward if self._backend.compiled else passes.quiet_forward
+        forward = run(self._network, self._backend, self.params, x, states, lengths, counted, hidden=True)
         # A copy of the last state, since a view would keep the states of every step alive.
         h_last = self._unpack_states(tuple(state.copy() for state in forward.h_last))
         return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), h_last)
 
-    @any_magnitude
     def predict(self, x: Any, steps: Any = "all", *, h0: Any = None, lengths: Any = None) -> Array:
         """Outputs of the chosen steps: "all" → (N, T, O); "last" → (N, O); a mask (T,) → (N, its steps, O); a mask
         (N, T) → (number of counted entries, O), row by row. With lengths, "last" is step lengths[n] − 1 of row n.
@@ -123,7 +121,8 @@ class SequenceModel:
         A model that was trained with steps="last" answers with steps="last"."""
         x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
         counted = counted.on(self._backend)
-        y = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
+        run = passes.forward if self._backend.compiled else passes.quiet_forward
+        y = run(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
         y = y.swapaxes(0, 1)  # (N, K, O)
         if isinstance(steps, str):
             return y[:, 0] if steps == "last" else y
@@ -159,7 +158,6 @@ class SequenceModel:
         """The loss alone, as `loss_and_grads` computes it."""
         return self._loss_and_last(x, target, h0, steps, lengths)[0]
 
-    @any_magnitude
     def loss_and_grads(
         self,
         x: Any,
@@ -282,7 +280,6 @@ class SequenceModel:
         """States as the user sees them."""
         return states
 
-    @any_magnitude
     def _loss_and_last(
         self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None
     ) -> tuple[Any, Any]:
@@ -295,7 +292,8 @@ class SequenceModel:
         needed = ("forward", "backward", "tangent", "shapes", "initial")
         strangers = [a for a in self.layers if isinstance(a, type) or not all(hasattr(a, name) for name in needed)]
         if strangers:
-            raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {strangers[0]!r}")
+            shown = repr(strangers[0]).partition("\n")[0]  # a model is a table
+            raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {shown}")
         self.layers = sized(self.layers)
         self._recurrent = [cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent]
         if self.loss_name not in LOSSES:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends.arrays import Array, namespace, to_numpy
+from .backends.arrays import Array, namespace, plain, to_numpy
 
 Shape = tuple[int, ...]
 Symbols = tuple[tuple[str, str], ...]  # pairs: a layer's own symbol, and the name that the model gives it
@@ -138,6 +138,7 @@ class Parameters(MutableMapping[str, Array]):
 
 def copy_into(view: Array, value: Any, name: str) -> None:
     """Copy real numbers into an array of the same shape. `name` is what messages call the array."""
+    value = plain(name, value)
     value = to_numpy(value) if namespace(view) is np else namespace(view).asarray(value)
     if value.dtype.kind not in "fiub":
         raise TypeError(f"{name} holds real numbers, got an array of {value.dtype}")

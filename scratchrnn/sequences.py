@@ -36,10 +36,10 @@ def pad(rows: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     >>> x.shape, pad([[0.5, 0.1], [0.3]])[0].shape
     ((2, 5, 2), (2, 2, 1))
     """
-    if hasattr(rows, "__array__") or namespace(rows) is not np or isinstance(rows, (dict, set, str)):
+    if hasattr(rows, "__array__") or namespace(rows) is not np or isinstance(rows, (dict, set)):
         rows = to_numpy(plain("rows", rows))
-        if rows.ndim == 0:
-            raise ValueError(f"expected a list of rows, got {rows.dtype} of shape ()")
+    if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable) or getattr(rows, "shape", None) == ():
+        raise TypeError(f"pad takes a list of rows, got {type(rows).__name__}")
     arrays = [to_numpy(as_array(f"rows[{i}]", row)) for i, row in enumerate(rows)]
     if not arrays:
         raise ValueError("there are no rows to pad; a model reads at least one")

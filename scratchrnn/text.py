@@ -223,7 +223,7 @@ def _check_ids(ids: Any) -> Array:
     return ids
 
 
-def streams(ids: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def streams(ids: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """A text as parallel streams for `fit(…, batch_size=rows, truncate=K, stateful=True)`, with the characters after.
 
         x[n, t] = ids[n · T + t]      target[n, t] = ids[n · T + t + 1]      T = ⌊(len(ids) − 1) / rows⌋
@@ -267,7 +267,7 @@ class Windows:
     ([[4, 5, 6, 7]], [[5, 6, 7, 8]])
     """
 
-    def __init__(self, ids: np.ndarray, seq_length: int, stride: int | None = None) -> None:
+    def __init__(self, ids: Any, seq_length: int, stride: int | None = None) -> None:
         self.ids, self.seq_length = _check_ids(ids), integer("seq_length", seq_length)
         self.stride = self.seq_length if stride is None else integer("stride", stride)
         if len(self.ids) <= self.seq_length:

@@ -60,7 +60,7 @@ def plain(name: str, value: Any) -> Array:
     elif torch is not None and isinstance(value, getattr(torch, "Tensor", ())):
         tensor: Any = value
         if tensor.device.type != "cpu":
-            raise TypeError(f"{name} is a tensor on the device {tensor.device}; pass {name}.cpu()")
+            raise TypeError(f"{name} is a tensor on the device {tensor.device}; pass {_variable(name)}.cpu()")
         value = tensor.detach()
     elif isinstance(value, (set, frozenset, dict)) or _is_data_set(value):
         hint = f"; pass its arrays: x, target = {name}.tensors" if hasattr(value, "tensors") else "; pass its arrays"
@@ -100,15 +100,21 @@ def _without_subclass(name: str, array: np.ndarray) -> np.ndarray:
     if isinstance(array, np.ma.MaskedArray):
         advice = "; say which steps count with steps= or lengths=, and" if name in ("x", "target") else ";"
         raise TypeError(
-            f"{name} is a masked array, and its mask would be lost{advice} pass {name}.filled(0), or another value"
+            f"{name} is a masked array, and its mask would be lost{advice} pass {_variable(name)}.filled(0), or another "
+            "value"
         )
     kind = type(array)
     if (kind.__array_ufunc__, kind.__array_function__) != (np.ndarray.__array_ufunc__, np.ndarray.__array_function__):
         raise TypeError(
             f"{name} is a {kind.__name__}, an array with arithmetic of its own (such as a unit), which would be lost; "
-            f"pass {name}.view(np.ndarray)"
+            f"pass {_variable(name)}.view(np.ndarray)"
         )
     return array.view(np.ndarray)
+
+
+def _variable(name: str) -> str:
+    """What to call an array in advice: its name, unless that is no expression, such as "0.W_hh"."""
+    return name if name.partition("[")[0].isidentifier() else "array"
 
 
 def _ragged(name: str) -> str:

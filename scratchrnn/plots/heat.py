@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 
+from ..backends.arrays import to_numpy
 from .style import colour_limits, decades, note, positive
 
 ZERO = "#bbbbbb"
@@ -29,7 +30,7 @@ def heat_map(
     extent (left, right, bottom, top) says where the outer edges of the table lie; None: entry [i, j] lies at (j, i).
     The scale leaves out a few extreme entries, at the top not where `peak` is what the picture is about.
     """
-    table = np.asarray(table, dtype=float)
+    table = np.asarray(to_numpy(table), dtype=float)
     values, zeros = positive(table)
     placing: dict[str, Any] = {"extent": extent, "origin": origin, "aspect": "auto"}
     if zeros:
