@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import passes
+from . import hints, passes
 from ._numerics import any_magnitude
 from .backends import resolve
 from .backends.arrays import Array, as_array, namespace, to_numpy
@@ -148,11 +148,13 @@ class EncoderDecoder:
 
         Raises ValueError, TypeError or IndexError for what is no such target.
         """
-        target, V = to_numpy(as_array("target", target)), self.decoder.output_size
+        value, target, V = target, to_numpy(as_array("target", target)), self.decoder.output_size
         if target.ndim != 2 or target.shape[1] != self.length:
             raise ValueError(f"expected a target of shape (N, {self.length}), got {target.shape}")
         if target.dtype.kind not in "iu":
-            raise TypeError(f"the target must be integer symbols, got {target.dtype}; pass target.astype(int)")
+            to_integers = [hints.Hint("", "{}.astype(int)", hints.integers)]
+            hint = hints.advice("target", value, target, to_integers, lambda target: True)
+            raise TypeError(f"the target must be integer symbols, got {target.dtype}{hint}")
         wrong = (target < 0) | (target > V)
         if wrong.any():
             n, t = np.argwhere(wrong)[0].tolist()

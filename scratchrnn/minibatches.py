@@ -226,7 +226,7 @@ def validation_rows(model: SequenceModel, validation: Any, steps: Any, lengths: 
         given = {"target": None, "steps": steps, "lengths": None, **validation}
         _refuse_missing(set(of_rows) - set(validation), of_rows)
         return Rows(model, given["x"], given["target"], given["steps"], given["lengths"])
-    if hasattr(validation, "gather"):
+    if is_batch_source(validation):
         _refuse_missing(set(of_rows) - {"lengths"}, of_rows)  # a source has rows of one length
         return Rows(model, validation, None, steps, None)
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:

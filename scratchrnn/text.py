@@ -272,8 +272,8 @@ class Windows:
         self.stride = self.seq_length if stride is None else integer("stride", stride)
         if len(self.ids) <= self.seq_length:
             raise ValueError(
-                f"a text of {len(self.ids)} characters is too short for windows of {self.seq_length} with a target after "
-                f"each; it needs at least {self.seq_length + 1}, or shorter windows"
+                f"a text of {len(self.ids)} characters is too short for windows of {self.seq_length} with a target "
+                f"after each; it needs at least {self.seq_length + 1}, or shorter windows"
             )
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Callable
@@ -255,6 +256,59 @@ def test_advice_of_sampling_and_text() -> None:
     with pytest.raises(TypeError, match=re.escape("pass vocabulary.encode(text)")):
         Windows("to be or not", 3)
     assert len(Windows(vocabulary.encode("to be"), 3)) == 1
+
+
+def encoder_decoder() -> Any:
+    encoder = sr.SequenceModel([sr.RNN(D, H)], backend="numpy")
+    decoder = sr.SequenceModel([sr.RNN(O + 1, H), sr.Linear(H, O)], loss="cross_entropy", backend="numpy")
+    return sr.EncoderDecoder(encoder, decoder, T)
+
+
+def test_advice_about_an_encoder_decoder() -> None:
+    model = encoder_decoder()
+    with pytest.raises(TypeError, match="with x=model.shifted") as caught:
+        sr.gradient_flow(model, X, CLASSES)
+    x, h0 = re.findall(r"x=(.+) and h0=(.+)$", str(caught.value))[0]
+    scope = {"model": model, "x": X, "target": CLASSES}
+    flow = sr.gradient_flow(model.decoder, eval(x, scope), CLASSES, h0=eval(h0, scope), progress=False)
+    assert flow.loss == pytest.approx(model.loss(X, CLASSES), rel=1e-12)
+    with pytest.raises(TypeError, match="check model.encoder and model.decoder"):
+        sr.check_gradients(model, X, CLASSES)
+    assert sr.check_gradients(model.decoder, model.shifted(CLASSES), CLASSES, progress=False)
+    with pytest.raises(TypeError, match="of an EncoderDecoder pass its encoder or its decoder"):
+        sr.jacobian_spectrum(model, X)
+    assert sr.jacobian_spectrum(model.encoder, X).log10.shape == (T + 1, H)
+    for target, expression in (
+        (CLASSES * 1.0, "target.astype(int)"),
+        ((CLASSES * 1.0).tolist(), "sr.to_numpy(target)."),
+    ):
+        arguments = {"x": X, "target": target}
+        with pytest.raises(TypeError, match="the target must be integer symbols, got float64") as caught:
+            model.loss(**arguments)
+        assert follow(str(caught.value), arguments).startswith(expression)
+        model.loss(**arguments)
+    with pytest.raises(TypeError) as caught:
+        model.loss(X, CLASSES + 0.5)
+    assert "pass" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"pass copy.deepcopy\(encoder\)"):
+        sr.EncoderDecoder(model.encoder, encoder_decoder().decoder, T)
+    parts = copy.deepcopy(model.encoder), copy.deepcopy(model.decoder)
+    assert sr.EncoderDecoder(*parts, T).loss(X, CLASSES) == model.loss(X, CLASSES)
+
+
+def test_advice_about_calls() -> None:
+    model, batch = make_model(), make_batch(make_model())
+    with pytest.raises(ValueError, match="saturation=True"):
+        _ = model.loss_and_grads(**batch).flow.layers[0].saturated
+    assert model.loss_and_grads(**batch, saturation=True).flow.layers[0].saturated.shape == (T,)
+    with pytest.raises(ValueError, match="at least one recurrent layer, such as RNN"):
+        sr.SequenceModel([sr.Linear(D, O)])
+    with pytest.raises(TypeError, match=r"rng must be a generator such as np.random.default_rng\(0\)"):
+        model.loss_and_grads(**batch, rng=0)
+    assert model.loss_and_grads(**batch, rng=np.random.default_rng(0)).loss > 0
+    with pytest.raises(TypeError, match=re.escape('pass model.params["W_hh"]')):
+        sr.lyapunov_spectrum(model)
+    assert len(sr.lyapunov_spectrum(model.params["W_hh"], steps=20).exponents) == H
 
 
 # Arrays with a meaning of their own.
