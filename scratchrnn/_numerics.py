@@ -3,7 +3,7 @@
 Gradients that vanish and explode are what this package shows, so a number below the range of its dtype becomes a
 subnormal number or 0 without a word, whatever `np.seterr` says. Compiled kernels do not report such errors either.
 
-Both are used as decorators: `np.errstate` then also holds on a worker thread, which copies its caller's context.
+They are decorators. What they set holds on worker threads too, which copy their caller's context.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def _are_inputs(x: Array, features: int, tokens_allowed: bool, vectors_allowed: 
 def _cast(array: Array, dtype: np.dtype, backend: Backend) -> Array:
     if array.dtype == dtype:
         return backend.asarray(array)
-    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes inf, and `all_finite` says so
+    with np.errstate(over="ignore", under="ignore"):  # beyond float32's range lies inf, and `all_finite` says so
         return backend.asarray(array, dtype)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._numerics import any_magnitude
 from .backends.arrays import Array, namespace
 from .backends.numpy_backend import Backend
 from .gradients import saturation as saturations
@@ -332,6 +333,11 @@ def forward(
     )
 
 
+# For backends that are not compiled. Kernels report no errors, and entering np.errstate takes a microsecond.
+quiet_forward = any_magnitude(forward)
+
+
+@any_magnitude
 def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -> tuple[Any, States]:
     """The loss of a minibatch, and its last states."""
     blocks, back = rows_of_blocks(backend, batch.batch_rows, batch.work(params), batch.lengths)
@@ -346,6 +352,7 @@ def loss(network: Network, backend: Backend, params: Parameters, batch: Batch) -
     return total(_side_by_side([losses for losses, _ in results], 0, back)), h_last
 
 
+@any_magnitude
 def loss_and_grads(
     network: Network,
     backend: Backend,
