@@ -218,8 +218,8 @@ assert bits[2] < bits[1] < bits[0]
 # $$p_i = \frac{e^{y_i/\tau}}{\sum_j e^{y_j/\tau}}$$
 
 # %%
-prompt = manual.encode("The following ")
-y = writer.predict(prompt[None], steps="last")[0].astype(float)  # outputs after the last character
+beginning = manual.encode("The following ")
+y = writer.predict(beginning[None], steps="last")[0].astype(float)  # outputs after the last character
 best = np.argsort(-y)[:15]
 fig, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
 for place, (tau, colour) in enumerate(((0.5, BLUE), (1.0, ORANGE), (2.0, VERMILLION))):

@@ -338,7 +338,7 @@ def walk_forward(series, window=20, blocks=3, size=200):
         model = sr.VanillaRNN(1, 16, 1, seed=block)
         options = {"steps": "last", "epochs": 8 if QUICK else 25, "progress": False}
         sr.fit(model, x[:-size], target[:-size], optimizer=sr.Adam(0.003), clip_norm=1.0, **options)
-        errors.append(((model.predict(x[-size:]) - target[-size:]) * std) ** 2)
+        errors.append(((model.predict(x[-size:], steps="last") - target[-size:]) * std) ** 2)
     return np.concatenate(errors)[:, 0]
 
 
