@@ -169,7 +169,9 @@ def only(array: Array, axis: int) -> Array:
     """The array without an axis of one entry."""
     if array.shape[axis] != 1:
         raise ValueError("there are several")
-    return array.take(0, axis=axis)
+    index: list[int | slice] = [slice(None)] * array.ndim
+    index[axis] = 0
+    return array[tuple(index)]
 
 
 def alone(array: Array) -> Array:
@@ -181,8 +183,10 @@ def alone(array: Array) -> Array:
 
 def integers(array: Array) -> Array:
     """The same numbers as integers; ValueError where one is none."""
-    if array.dtype.kind == "f" and not (namespace(array).isfinite(array) & (array == array.round())).all():
-        raise ValueError("these are no integers")
+    if array.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):  # infinity has no remainder
+            if not ((abs(array) < 2**53) & (array % 1 == 0)).all():
+                raise ValueError("these are no integers")
     return array.astype(int)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .backends.arrays import to_numpy
 from .checks import integer, not_negative
+from .encoder_decoder import EncoderDecoder
 from .hints import check_order
 from .model import SequenceModel
 from .text import Vocabulary
@@ -100,7 +101,7 @@ def _check_sample(
     call = "sample(model, vocabulary, prompt, length)"
     check_order(call, model, [vocabulary, prompt], SequenceModel)
     if not isinstance(model, SequenceModel):
-        hint = "; an EncoderDecoder has write(x)" if hasattr(model, "decoder") else ""
+        hint = "; an EncoderDecoder has write(x)" if isinstance(model, EncoderDecoder) else ""
         raise TypeError(f"{call} takes a SequenceModel or VanillaRNN, got {type(model).__name__}{hint}")
     if not isinstance(vocabulary, Vocabulary):
         hint = "; make one: Vocabulary(text)" if isinstance(vocabulary, str) else ""
