@@ -159,6 +159,7 @@ class EncoderDecoder:
         if wrong.any():
             n, t = np.argwhere(wrong)[0].tolist()
             raise IndexError(f"target[{n}, {t}] is {target[n, t]}, outside the symbols 0 … {V - 1} (or {V} for none)")
+        target = target.astype(np.int64, copy=False)  # V need not fit the dtype of the target, and would wrap around
         return np.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=V)
 
     def to(self, backend: str | None, dtype: Any = None) -> EncoderDecoder:

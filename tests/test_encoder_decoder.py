@@ -291,3 +291,16 @@ def test_training_that_blows_up_says_where() -> None:
     model.params["decoder.1.b_y"] = [1e200, 0, 0]
     with pytest.raises(sr.NonFiniteError, match="update 2: the loss is inf; the largest output"):
         sr.fit(model, X, TARGET, epochs=3, optimizer=sr.SGD(1e308), progress=False)
+
+
+def test_the_start_symbol_does_not_wrap_around_in_the_dtype_of_the_target() -> None:
+    """As uint8, symbol 256 before the first was symbol 0."""
+    symbols = 256
+    encoder = sr.SequenceModel([sr.RNN(3, 4)], backend="numpy", seed=1)
+    layers: list[Any] = [sr.Embedding(symbols + 1, 2), sr.RNN(2, 4), sr.Linear(4, symbols)]
+    decoder = sr.SequenceModel(layers, loss="cross_entropy", backend="numpy", seed=2)
+    model = EncoderDecoder(encoder, decoder, 6)
+    x, target = np.array([[0, 1, 2, 1, 0], [2, 2, 1, 0, 1]]), np.arange(100, 256, 13).reshape(2, 6)
+    assert model.shifted(target.astype(np.uint8)).tolist() == model.shifted(target).tolist()
+    assert model.shifted(target.astype(np.uint8))[:, 0].tolist() == [256, 256]
+    assert model.loss(x, target.astype(np.uint8)) == model.loss(x, target)
