@@ -185,7 +185,7 @@ def test_training_in_chunks_may_underflow(backend: str, dtype: str) -> None:
     same_where_every_error_raises(compute)
 
 
-def flow_of(state: str, architecture: str, time: int, **options: Any) -> sr.GradientFlow:
+def flow_of(state: str, architecture: str, time: int, **options: Any) -> Any:
     model = network(state, architecture, radius=1e-4, **options)
     batch = make_batch(model, "last", time=time)
     return sr.gradient_flow(model, **batch, progress=False)
@@ -197,7 +197,8 @@ def flow_of(state: str, architecture: str, time: int, **options: Any) -> sr.Grad
 def test_gradient_flow_may_underflow(backend: str, dtype: str, architecture: str, state: str) -> None:
     def compute() -> Any:
         seen = flow_of(state, architecture, 85, backend=backend, dtype=dtype)
-        return seen, seen.norms, seen.per_sample, repr(seen), seen.spectrum.log10_condition, seen.spectrum.log10_bound
+        spectrum = seen.spectrum
+        return seen, seen.norms, seen.per_sample, repr(seen), spectrum.log10_condition, spectrum.log10_bound
 
     same_where_every_error_raises(compute)
 
@@ -320,7 +321,7 @@ def test_a_sample_may_underflow(backend: str, dtype: str) -> None:
 
 @pytest.mark.parametrize(("backend", "dtype"), PLACES)
 def test_an_encoder_decoder_may_underflow(backend: str, dtype: str) -> None:
-    def make() -> sr.EncoderDecoder:
+    def make() -> Any:
         options: dict[str, Any] = {"backend": backend, "dtype": dtype}
         encoder = sr.SequenceModel([sr.RNN(5, 8)], **options)
         decoder = sr.SequenceModel([sr.RNN(4, 8), sr.Linear(8, 3)], loss="cross_entropy", **options)
