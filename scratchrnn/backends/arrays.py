@@ -100,8 +100,8 @@ def _without_subclass(name: str, array: np.ndarray) -> np.ndarray:
     if isinstance(array, np.ma.MaskedArray):
         advice = "; say which steps count with steps= or lengths=, and" if name in ("x", "target") else ";"
         raise TypeError(
-            f"{name} is a masked array, and its mask would be lost{advice} pass {_variable(name)}.filled(0), or another "
-            "value"
+            f"{name} is a masked array, and its mask would be lost{advice} pass {_variable(name)}.filled(0), or "
+            "another value"
         )
     kind = type(array)
     if (kind.__array_ufunc__, kind.__array_function__) != (np.ndarray.__array_ufunc__, np.ndarray.__array_function__):
