@@ -51,7 +51,9 @@ class Trained(NamedTuple):
     model: SequenceModel
     history: History  # loss and val_loss (over held-out windows from a zero state) after every epoch
     data: Characters
-    held_out_loss: float | None  # nats per character after the last update; None where nothing is held out
+    held_out_loss: (
+        float | None
+    )  # nats per character after the last update; None where nothing is held out, or after Ctrl-C
 
     @property
     def vocabulary(self) -> Vocabulary:
