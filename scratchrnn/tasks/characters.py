@@ -51,9 +51,7 @@ class Trained(NamedTuple):
     model: SequenceModel
     history: History  # loss and val_loss (over held-out windows from a zero state) after every epoch
     data: Characters
-    held_out_loss: (
-        float | None
-    )  # nats per character after the last update; None where nothing is held out, or after Ctrl-C
+    held_out_loss: float | None  # nats per character after the last update; None where it was not measured
 
     @property
     def vocabulary(self) -> Vocabulary:
