@@ -69,13 +69,13 @@ class SequenceModel:
     def __init__(
         self,
         layers: Sequence[Layer],
-        *more: object,
+        *,
         loss: str = "mse",
         backend: str | None = None,
         dtype: Any = "float64",
         seed: int = 0,
     ) -> None:
-        if more or not isinstance(layers, Iterable):
+        if not isinstance(layers, Iterable):
             raise TypeError("SequenceModel takes a list of layers, and options by name: SequenceModel([RNN(4, 16)], …)")
         self.layers: tuple[Layer, ...] = tuple(layers)
         self.loss_name = loss
@@ -352,16 +352,13 @@ class VanillaRNN(SequenceModel):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        *more: object,
+        *,
         loss: str = "mse",
         backend: str | None = None,
         dtype: Any = "float64",
         seed: int = 0,
         init: str = "xavier",
     ) -> None:
-        if more:
-            example = f"loss={more[0]!r}" if more[0] in LOSSES else 'loss="mse"'
-            raise TypeError(f"VanillaRNN takes three sizes, and options by name, such as {example}; got {more[0]!r}")
         layers: list[Layer] = [RNN(input_size, hidden_size, init=init), Linear(hidden_size, output_size, init=init)]
         super().__init__(layers, loss=loss, backend=backend, dtype=dtype, seed=seed)
 
