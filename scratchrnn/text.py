@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from .backends.arrays import Array, as_array, plain, to_numpy
 from .checks import integer
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
+
+    import numpy.typing as npt
 
 BLOCK = 1 << 18  # characters numbered at a time: bounds the working memory of `encode`
 
