@@ -5,14 +5,12 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 import scratchrnn as sr
@@ -193,7 +191,7 @@ def test_a_wrong_name_in_the_environment_is_said_to_come_from_there(monkeypatch:
 
 def test_an_interrupt_leaves_no_backend_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it comes as soon as `use_backend` has set the variable."""
-    chosen = []
+    chosen: list[str | None] = []
 
     class Variable:
         def get(self) -> str | None:
@@ -253,46 +251,3 @@ def test_the_garbage_collector_rests_while_kernels_compile(error: type[BaseExcep
     finally:
         gc.enable() if was else gc.disable()
     assert seen == [False, enabled]
-
-
-COMPILE = """
-import gc, json, random, signal
-import numpy as np
-import scratchrnn as sr
-from scratchrnn.backends import numba_twins
-
-def interrupt(*_):
-    raise KeyboardInterrupt
-
-signal.signal(signal.SIGALRM, interrupt)
-pause, off, interrupts = random.Random(7), 0, 0
-a = np.arange(9, dtype="float32")
-while interrupts < 30:
-    kernels = [numba_twins.kernel(f) for f in (numba_twins._norm, numba_twins._mse, numba_twins._adam)]
-    try:
-        signal.setitimer(signal.ITIMER_REAL, pause.uniform(0.001, 0.3))
-        numba_twins.Dtype(np.dtype("float32"))
-        kernels[0](a)
-        kernels[1](np.ones((2, 3, 4)), np.ones(3), np.ones((2, 3, 4)), np.zeros((2, 3, 4)), None, 24)
-        kernels[2](a, a.copy(), a.copy(), 0.9, 0.99, 0.1, 1.0, 1e-8)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except KeyboardInterrupt:
-        interrupts += 1
-        off += not gc.isenabled()
-        gc.enable()
-losses = [
-    sr.VanillaRNN(2, 5, 3, backend=backend).loss_and_grads(np.ones((4, 6, 2)), np.zeros((4, 6, 3))).loss
-    for backend in ("numba", "numpy")
-]
-print(json.dumps([off, losses]))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
-def test_interrupts_while_kernels_compile_leave_the_garbage_collector_on(tmp_path: Path) -> None:
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", COMPILE], env=env, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
-    off, losses = json.loads(done.stdout)
-    assert off == 0 and np.isclose(*losses)

@@ -16,6 +16,7 @@ import contextvars
 import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
@@ -29,16 +30,16 @@ class Job:
     """The blocks of one call: which are claimed, what came out, what went wrong.
 
     An interrupt (Ctrl-C) is raised by a signal handler, which Python runs in the main thread alone. It may so end the
-    caller's part of a job at any point, but never a worker's. What the caller waits for is therefore recorded by
-    workers only: a worker holds a lock of its own as long as it works on the job.
+    caller's part of a job at any point, but never a worker's. So what the caller waits for is recorded by workers only,
+    and they share no lock that an interrupted caller could keep: Python 3.10 may leave a `with` and not release it.
+    Operations of a deque and a list are atomic.
     """
 
     def __init__(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
         self._function = function
         self._items = items
-        self._lock = threading.Lock()
-        self._claimed = 0
-        self._helpers: list[threading.Lock] = []  # one for each worker that joined; held until it leaves
+        self._unclaimed = deque(range(len(items)))
+        self._helpers: list[threading.Lock] = []  # one for each worker on the job, which holds it until it leaves
         self._context = contextvars.copy_context()  # np.errstate and the like hold in the workers too
         self.cores: set[int] | None = None  # what a worker may run on after the job, where it was bound for it
         self.results: list[Any] = [None] * len(items)
@@ -46,37 +47,37 @@ class Job:
 
     def work(self) -> None:
         """Run blocks until none is left to claim; after an error no further block is started."""
-        while True:
-            with self._lock:
-                i = self._claimed
-                if i == len(self._items) or self.errors:
-                    return
-                self._claimed += 1
+        while not self.errors:
+            try:
+                i = self._unclaimed.popleft()
+            except IndexError:
+                return
             try:
                 self.results[i] = self._function(self._items[i])
             except BaseException as error:
                 self.errors[i] = error
 
     def help(self) -> None:
-        """`work` in a worker, under the caller's context variables, unless no block is left."""
+        """`work` in a worker, under the caller's context variables. It is on the list before it claims a block."""
         working = threading.Lock()
-        with working:
-            with self._lock:
-                if self._claimed == len(self._items) or self.errors:
-                    return
-                self._helpers.append(working)
-            self._context.copy().run(self.work)
+        working.acquire()
+        self._helpers.append(working)
+        try:
+            if self._unclaimed:
+                self._context.copy().run(self.work)
+        finally:
+            self._helpers.remove(working)
+            working.release()
 
     def finish(self) -> None:
         """Start no further block, and wait for those that are running. An interrupt is raised after that."""
         interrupt = None
         while True:
             try:
-                with self._lock:
-                    self._claimed = len(self._items)
-                for working in self._helpers:
-                    with working:
-                        pass
+                self._unclaimed.clear()
+                while self._helpers:
+                    for working in list(self._helpers):
+                        working.acquire()  # and kept: its worker has left
                 break
             except BaseException as error:
                 interrupt = error
@@ -123,12 +124,18 @@ class Pool:
                     self._offer(job, helpers)
                 job.work()
             finally:
-                job.finish()
+                self._end(job)
         finally:
-            job.finish()  # again, for an interrupt that comes just before the one above begins
+            self._end(job)  # again, for an interrupt that comes just before the one above begins
         if job.errors:
             raise job.first_error()
         return job.results
+
+    def _end(self, job: Job) -> None:
+        """Let go of the lock where an interrupt left it held, and wait for what is running."""
+        while self._lock._is_owned():
+            self._lock.release()
+        job.finish()
 
     def _offer(self, job: Job, helpers: int) -> None:
         """Hand the job to that many workers, or to as many as there are."""
@@ -171,10 +178,10 @@ class Pool:
 
     def _start_over(self) -> None:
         """No workers, and a lock that nobody holds: the state at first, and in a forked child, which has no threads."""
-        self._lock = threading.Lock()
+        self._lock: Any = threading.RLock()  # whose `_is_owned` is in no published types
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._workers: list[threading.Thread] = []
-        self._cores: set[int] = set()  # that the last caller could run on
+        self._cores = set()  # that the last caller could run on
 
     def _close(self) -> None:
         """Send the workers home before the interpreter goes; later calls run in the caller's thread alone."""
