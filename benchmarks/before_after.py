@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m benchmarks.before_after", description="Compare the speed of this code with another checkout's."
     )
     parser.add_argument("before", type=Path, metavar="CHECKOUT", help="folder that holds the other scratchrnn/")
+    parser.add_argument("--after", type=Path, metavar="CHECKOUT", default=harness.ROOT, help="this checkout, if none")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"paired turns of each workload and mode: {ROUNDS}")
     parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), metavar="NAME", help=", ".join(WORKLOADS))
     parser.add_argument("--dtype", choices=list(TOLERANCE), default="float32")
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.rounds < 1 or min(arguments.threads) < 1:
         parser.error("--rounds and --threads must be at least 1")
-    for checkout in (arguments.before, harness.ROOT):
+    for checkout in (arguments.before, arguments.after):
         if not (checkout / PACKAGE / "__init__.py").is_file():
             parser.error(f"{checkout} is no checkout: it has no {PACKAGE}/__init__.py")
 
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{machine['processor']}, {machine['cores']} cores, load {machine['load']}, {machine['date']}", flush=True)
     slower = 0
     with tempfile.TemporaryDirectory() as folder:
-        copies = copy_packages(arguments.before, Path(folder))
+        copies = copy_packages(arguments.before, arguments.after, Path(folder))
         options = {"copies": copies, "names": arguments.workloads or list(WORKLOADS)}
         options |= {"dtype": arguments.dtype, "rounds": arguments.rounds}
         for threads in arguments.threads:
@@ -75,10 +76,10 @@ def main(argv: list[str] | None = None) -> int:
     return int(slower > 0)
 
 
-def copy_packages(checkout: Path, folder: Path) -> dict[str, str]:
+def copy_packages(before: Path, after: Path, folder: Path) -> dict[str, str]:
     """Copy the packages of both checkouts, that of the first one twice; returns the folder of each copy by its name."""
     copies = {}
-    for name, source in ((BEFORE, checkout), (AFTER, harness.ROOT), (AGAIN, checkout)):
+    for name, source in ((BEFORE, before), (AFTER, after), (AGAIN, before)):
         copies[name] = str(folder / name.replace(" ", "_") / PACKAGE)
         shutil.copytree(source / PACKAGE, copies[name], ignore=shutil.ignore_patterns("__pycache__"))
     return copies

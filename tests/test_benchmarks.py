@@ -326,7 +326,7 @@ def test_copies_of_the_package_stand_side_by_side(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SCRATCHRNN_BACKEND", "numpy")
     monkeypatch.setattr(before_after, "WORKLOADS", {w.name: w for w in TINY[:2]})
     monkeypatch.setattr(before_after, "TURN", 0.0)
-    copies = before_after.copy_packages(ROOT, tmp_path)
+    copies = before_after.copy_packages(ROOT, ROOT, tmp_path)
     loaded = set(sys.modules)
     try:
         result = before_after.measure(copies=copies, names=["last", "all"], dtype="float64", rounds=2, threads=3)
