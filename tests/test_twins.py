@@ -431,7 +431,7 @@ def test_float32_over_several_batches() -> None:
     text = sr.VanillaRNN(5, 24, 3, backend="numpy", dtype="float32")
     text.params.vector[:] = numba.params.vector
     errors: dict[Any, list[float]] = {numba: [], text: []}
-    for seed in range(9):
+    for seed in range(40):
         batch = make_batch(exact, "last", rows=20, time=200, seed=seed)
         for name in ("x", "h0", "target"):
             batch[name] = batch[name].astype(np.float32)
