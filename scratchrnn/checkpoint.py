@@ -72,7 +72,9 @@ def save(
     if not isinstance(model, (SequenceModel, EncoderDecoder)):
         swapped = isinstance(path, (SequenceModel, EncoderDecoder))
         hint = "; the model comes first: save(model, path)" if swapped else ""
-        raise TypeError(f"save takes a SequenceModel, a VanillaRNN or an EncoderDecoder, got {type(model).__name__}{hint}")
+        raise TypeError(
+            f"save takes a SequenceModel, a VanillaRNN or an EncoderDecoder, got {type(model).__name__}{hint}"
+        )
     if not isinstance(path, (str, os.PathLike)) and not hasattr(path, "write"):
         raise TypeError(f"path must be the name of a file or a binary file object, got {type(path).__name__}")
     header: dict[str, Any] = {"format": FORMAT, **_describe(model), "extra": _plain("extra", extra or {})}
@@ -127,7 +129,7 @@ def _plain(where: str, value: Any) -> Any:
         value = value.item()
     if value is not None and not isinstance(value, (bool, int, float, str)):
         raise TypeError(
-            f"a checkpoint cannot hold {where}: a {type(value).__name__} is not JSON serializable, as numbers, strings, "
+            f"a checkpoint cannot hold {where}: a {type(value).__name__} is not JSON serializable; numbers, strings, "
             "lists and dicts are"
         )
     return value

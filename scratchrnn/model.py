@@ -108,8 +108,7 @@ class SequenceModel:
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
         x, states, lengths, counted = self._check_inputs(x, h0, lengths)
-        run = passes.forward if self._backend.compiled else passes.quiet_forward
-        forward = run(self._network, self._backend, self.params, x, states, lengths, counted, hidden=True)
+        forward = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=True)
         # A copy of the last state, since a view would keep the states of every step alive.
         h_last = self._unpack_states(tuple(state.copy() for state in forward.h_last))
         return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), h_last)
@@ -121,8 +120,7 @@ class SequenceModel:
         A model that was trained with steps="last" answers with steps="last"."""
         x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
         counted = counted.on(self._backend)
-        run = passes.forward if self._backend.compiled else passes.quiet_forward
-        y = run(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
+        y = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
         y = y.swapaxes(0, 1)  # (N, K, O)
         if isinstance(steps, str):
             return y[:, 0] if steps == "last" else y

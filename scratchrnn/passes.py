@@ -295,6 +295,7 @@ def runs(network: Network, backend: Backend, params: Parameters, blocks: Sequenc
     return found
 
 
+@any_magnitude
 def forward(
     network: Network,
     backend: Backend,
@@ -331,10 +332,6 @@ def forward(
         tuple(_side_by_side(parts, -2, back) for parts in zip(*(r.h_last for r in results), strict=True)),
         [],
     )
-
-
-# For backends that are not compiled. Kernels report no errors, and entering np.errstate takes a microsecond.
-quiet_forward = any_magnitude(forward)
 
 
 @any_magnitude

@@ -60,7 +60,6 @@ class NumbaBackend(Backend):
     """
 
     name: ClassVar[str] = "numba"
-    compiled: ClassVar[bool] = True
 
     def __init__(self, dtype: Any = None) -> None:
         try:

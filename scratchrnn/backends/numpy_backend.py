@@ -29,7 +29,6 @@ class Backend:
     """
 
     name: ClassVar[str] = "numpy"
-    compiled: ClassVar[bool] = False  # whether a forward pass runs in kernels, which report no floating-point errors
     fills: frozenset[Callable[..., Any]] = frozenset()  # backward functions whose twin writes into out=, block by block
 
     @property
