@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo notebooks test quick slow lint mutants shapes torch tasks test-tasks run-tasks run-test-tasks papers bench \
-	before-after record clean
+.PHONY: help demo notebooks test quick slow lint mutants interrupts shapes torch tasks test-tasks run-tasks \
+	run-test-tasks papers bench before-after record clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ lint: $(VENV)/installed-test  ## ruff and mypy
 
 mutants: $(VENV)/installed-test  ## change the mathematics one token at a time; every change must fail a test
 	$(BIN)/python tests/mutants.py
+
+interrupts: $(VENV)/installed-test  ## 2,000 interrupts through fit, and as many through loss_and_grads (two minutes)
+	SCRATCHRNN_INTERRUPTS=2000 $(BIN)/python -m pytest -q tests/test_interrupts.py tests/test_threads.py -k interrupt
 
 shapes: $(VENV)/installed-test  ## the Numba kernels against the text on 6,000 random shapes (one minute)
 	SCRATCHRNN_SHAPES=3000 $(BIN)/python -m pytest -q tests/test_shapes.py
