@@ -56,7 +56,7 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from the state of an earlier run. Called after on_train_begin; nothing is called without a state."""
+        """Go on from the state of an earlier run. Called after on_train_begin, if there is a state."""
 
 
 class EarlyStopping(Callback):
@@ -77,6 +77,7 @@ class EarlyStopping(Callback):
         self._best: tuple[float, int, Any] = (math.inf, 0, None)  # loss, epoch, weights
         self._validated: bool | None = None  # whether that is a validation loss; None before any epoch
         self._last_vector: Any = None  # the last weights, while the model has the best ones
+        self._judged = 0  # the last epoch that was compared with the best
 
     @property
     def best(self) -> float:
@@ -91,6 +92,7 @@ class EarlyStopping(Callback):
     def on_train_begin(self, model: SequenceModel, history: History) -> None:
         """Forget an earlier run."""
         self._forget()
+        self._judged = history.epochs
 
     def on_epoch_begin(self, model: SequenceModel, history: History) -> None:
         """Resumed: go on from the last weights, unless the model has others than the best by now."""
@@ -100,7 +102,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
         """Remember the best epoch; True when it is too long ago."""
-        loss = history.latest
+        self._judged, loss = history.epochs, history.latest
         if self._validated != history.validated:
             self._forget()
         self._validated = history.validated
@@ -111,6 +113,8 @@ class EarlyStopping(Callback):
 
     def on_train_end(self, model: SequenceModel, history: History) -> None:
         """Give the model its best weights back."""
+        if history.epochs > self._judged:  # Ctrl-C came between the end of the epoch and on_epoch_end
+            self.on_epoch_end(model, history)
         if self.restore_best and self._best[2] is not None and self._last_vector is None:
             self._last_vector = model.params.vector.copy()
             model.params.vector = self._best[2]

@@ -10,8 +10,8 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
@@ -39,7 +39,10 @@ BIT_GENERATORS: dict[str, Any] = {
     for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64)
 }
 File = str | os.PathLike[str] | BinaryIO
-DAMAGED = KeyError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile
+DAMAGED = (
+    *(KeyError, ValueError, TypeError, EOFError, AttributeError, RuntimeError),
+    *(zlib.error, zipfile.BadZipFile),
+)
 
 
 class Checkpoint(NamedTuple):
@@ -75,7 +78,7 @@ def save(
         raise TypeError(
             f"save takes a SequenceModel, a VanillaRNN or an EncoderDecoder, got {type(model).__name__}{hint}"
         )
-    if not isinstance(path, (str, os.PathLike)) and not hasattr(path, "write"):
+    if not isinstance(path, (str, os.PathLike)) and (not hasattr(path, "write") or isinstance(path, io.TextIOBase)):
         raise TypeError(f"path must be the name of a file or a binary file object, got {type(path).__name__}")
     header: dict[str, Any] = {"format": FORMAT, **_describe(model), "extra": _plain("extra", extra or {})}
     arrays = {"vector": to_numpy(model.params.vector)}
@@ -138,7 +141,7 @@ def _plain(where: str, value: Any) -> Any:
 def load(path: File, *, backend: str | None = None) -> SequenceModel:
     """The model in a file, on a backend (None: `get_backend()`), in the dtype in which it was saved.
 
-    path : its name, or a binary file object that is read from where it stands. Nothing but the model is built from it.
+    path : its name, or a binary file object that holds one checkpoint and nothing after it. Only the model is built.
 
     Raises OSError for a file that cannot be read and ValueError for one that is no checkpoint.
     """
@@ -166,10 +169,10 @@ def _open(path: File, backend: str | None, build: Callable[[dict[str, Any], Mapp
     resolve(backend)  # a backend that is missing is not the file's fault
     if isinstance(path, (str, os.PathLike)):
         name = os.fspath(path)
-        stream: BinaryIO = open(Path(path).expanduser(), "rb")  # noqa: SIM115
+        stream: BinaryIO = open(os.path.expanduser(path), "rb")  # noqa: SIM115
     elif hasattr(path, "read"):
         name = str(getattr(path, "name", type(path).__name__))
-        stream = path if path.seekable() else io.BytesIO(path.read())
+        stream = path if getattr(path, "seekable", bool)() else io.BytesIO(path.read())
     else:
         raise TypeError(f"path must be the name of a file or a binary file object, got {type(path).__name__}")
     try:
@@ -241,7 +244,7 @@ def _pack_state(prefix: str, callback: CallbackState, arrays: dict[str, np.ndarr
     """A callback's state, its arrays among those of the file."""
     where, plain, own = f"the state of the callback {callback.type}", {}, []
     for name, value in callback.state.items():
-        if getattr(value, "ndim", 0):
+        if hasattr(value, "ndim"):
             array = arrays[f"{prefix}_{name}"] = to_numpy(value)
             if array.dtype.hasobject:
                 raise TypeError(f"a checkpoint cannot hold {where}: {name!r} is an array of objects")

@@ -56,7 +56,7 @@ class EncoderDecoder:
         """Take over what a copy or a pickle holds: there every array is one of its own, and is made a view again."""
         self.__dict__.update(state)
         if self.encoder.params.whole is not self._params:
-            self._join()
+            self._share()
 
     def __call__(self, x: Any) -> Array:
         """Outputs of every step as it writes: x (N, T, D), or integer tokens (N, T), → y (N, length, V)."""
@@ -236,11 +236,13 @@ class EncoderDecoder:
         }
         vectors = [part.params.vector for part in parts.values()]
         self._params = Parameters(shapes, namespace(vectors[0]).concatenate(vectors))
+        self._share()
+
+    def _share(self) -> None:
+        """Make the parameters of both parts views of the whole vector. The objects stay: others may hold them."""
         start = 0
-        for part, vector in zip(parts.values(), vectors, strict=True):
-            end = start + vector.size
-            part._params = part.params.like(self._params.vector[start:end], whole=self._params)
-            start = end
+        for part in (self.encoder, self.decoder):
+            start = part.params.become_part(self._params, start)
 
     def _check_parts(self) -> None:
         encoder, decoder = self.encoder, self.decoder

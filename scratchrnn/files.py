@@ -16,12 +16,13 @@ from typing import BinaryIO
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A new binary file that takes the place of `path` when the block ends; after an exception the old one stays.
 
-    It is written under a random name in the same folder, so that two processes do not meet, and is on disk before it
-    gets its name. Missing folders are made, "~" is the home folder, a symbolic link goes on pointing to what it names,
-    and a file that is replaced hands down its permissions. What is no file (a pipe, a device) is written to as it is.
+    It is written under a random name in the same folder, so that two processes never write the same file, and is on
+    disk before it gets its name. Missing folders are made, "~" is the home folder, a symbolic link goes on pointing to
+    what it names, and a file that is replaced hands down its permissions. What is no file (a pipe, a device) is written
+    to as it is.
     Raises OSError where the file cannot be written.
     """
-    path = Path(os.path.realpath(Path(path).expanduser()))
+    path = Path(os.path.realpath(os.path.expanduser(path)))
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
     if path.exists() and not path.is_file():

@@ -31,7 +31,7 @@ class Interrupts:
                 interrupts.release()    # and run here
 
     In the main thread alone; in other threads there is nothing to hold, since Python runs no handlers there. When the
-    block ends every handler is what it was before, unless somebody has set another one meanwhile.
+    block ends every handler is what it was before, unless another one was set in the meantime.
     """
 
     def __init__(self) -> None:
@@ -53,19 +53,28 @@ class Interrupts:
 
     def __exit__(self, *error: object) -> None:
         self.hold()
-        self._unwrap()
-        self.release()
+        try:
+            self._unwrap()
+        finally:
+            self.release()
 
     def hold(self) -> None:
         """From here on handlers wait."""
         self._held = True
 
     def release(self) -> None:
-        """Run the handlers that have waited, and from here on each at once."""
+        """Run the handlers that have waited, all of them even if one raises, and from here on each at once."""
         self._held = False
-        while self._waiting:
+        if self._waiting:
             handler, number, frame = self._waiting.pop(0)
-            handler(number, frame)
+            try:
+                handler(number, frame)
+            finally:
+                self.release()
+
+    def drop(self) -> None:
+        """Forget the handlers that have waited."""
+        self._waiting.clear()
 
     def _wrap(self, number: int, handler: Handler) -> None:
         def waiting(number: int, frame: FrameType | None) -> None:

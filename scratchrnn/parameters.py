@@ -103,11 +103,18 @@ class Parameters(MutableMapping[str, Array]):
         """The parameters of a larger model of which these are a part; None where these are a model's own."""
         return self._whole
 
-    def like(self, vector: Array, whole: Parameters | None = None) -> Parameters:
-        """The same names and shapes as views of another vector of the same length, which `whole` may have a part of."""
+    def become_part(self, whole: Parameters, start: int) -> int:
+        """Become views of the vector of a larger model, from this entry on. Returns where they end."""
+        end = start + self._vector.size
+        self._whole = whole
+        self._view(whole.vector[start:end])
+        return end
+
+    def like(self, vector: Array) -> Parameters:
+        """The same names and shapes as views of another vector of the same length."""
         other = Parameters.__new__(Parameters)
         other.shapes, other._places, other.ends = self.shapes, self._places, self.ends
-        other._whole = whole
+        other._whole = None
         other._view(vector)
         return other
 

@@ -1,4 +1,4 @@
-"""Progress bars, drawn where somebody can see them: in a terminal, and in a notebook."""
+"""Progress bars in a terminal or a notebook."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import hints
-from .backends.arrays import Array, namespace, plain
+from .backends.arrays import Array, plain, to_numpy
 from .backends.numpy_backend import Backend
 
 
@@ -106,8 +106,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def _mask(steps: Any, T: int, N: int) -> np.ndarray:
     """A boolean mask as time-major (T, 1) or (T, N)."""
-    mask = plain("steps", steps)
-    mask = mask if namespace(mask) is np else mask.get()
+    mask = to_numpy(plain("steps", steps))
     if mask.dtype == bool:
         if mask.shape == (T,):
             return mask[:, None]

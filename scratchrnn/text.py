@@ -37,7 +37,7 @@ def read_text(path: str | os.PathLike[str] | Traversable, encoding: str = "utf-8
     bytes that the encoding does not have (with the position of the first), and for an unknown encoding.
     """
     encoding = encoding_name(encoding)
-    file = Path(path).expanduser() if isinstance(path, (str, os.PathLike)) else path
+    file = Path(os.path.expanduser(path)) if isinstance(path, (str, os.PathLike)) else path
     try:
         data = file.read_bytes()
     except FileNotFoundError:

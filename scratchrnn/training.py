@@ -163,7 +163,7 @@ def fit(
                 ends = False
                 for hook in hooks:
                     ends |= bool(hook.on_epoch_end(model, history))
-                    history.callbacks = states(hooks)  # the next hook may save the history
+                    history.callbacks = states(hooks)  # the next one may save the history
                 if ends:
                     break
     except KeyboardInterrupt:
@@ -244,6 +244,9 @@ def _update(
             longer = result.flow.per_sample.shape[1] > batch.x.shape[1]  # it goes on where another sequence is written
             lengths = None if longer else batch.lengths
             history.flow.add(update, result.flow, lengths=lengths, names=model.params, tensors=seen)
+    except NonFiniteError:
+        interrupts.drop()  # the error ends training too, and says more
+        raise
     finally:
         interrupts.release()
     return loss, result.h_last
@@ -327,6 +330,7 @@ def _warn_of_next_input(model: SequenceModel, batch: Minibatch) -> None:
     if not any(layer.options.get("bidirectional") for layer in model.layers) or isinstance(model, EncoderDecoder):
         return
     x, target = to_numpy(batch.x), to_numpy(batch.target)
+    target = target.astype(x.dtype, copy=False)  # x is in the dtype of the model by now
     if x.shape != target.shape or x.shape[1] < 2 or (x[:, 1:] == x[:, :-1]).all():
         return
     counts = np.broadcast_to(True if isinstance(batch.steps, str) else to_numpy(batch.steps), x.shape[:2])

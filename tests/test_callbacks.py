@@ -232,3 +232,17 @@ def test_numbers_of_numpy_become_plain() -> None:
     assert stop.arguments() == {"patience": 3, "min_delta": 0.5, "restore_best": False}
     assert {type(value) for value in stop.arguments().values()} == {int, float, bool}
     assert type(sr.Omega(np.float32(0.5)).weight) is float and type(sr.CosineDecay(np.int8(3)).epochs) is int
+
+
+def test_an_epoch_that_ctrl_c_ends_before_its_callbacks_is_judged_too() -> None:
+    model, data, held_out = problem()
+
+    def interrupting(model: Any, history: sr.History) -> None:
+        if history.epochs == 3:
+            raise KeyboardInterrupt
+
+    stop = sr.EarlyStopping(patience=50)
+    history = sr.fit(model, **data, epochs=9, validation=held_out, callbacks=[interrupting, stop])
+    assert history.interrupted and history.epochs == 3
+    assert stop.best == min(history.val_loss) and stop.best_epoch == history.val_loss.index(stop.best) + 1 == 3
+    assert model.loss(*held_out) == pytest.approx(stop.best, rel=1e-12)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -396,6 +397,8 @@ def test_the_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     sr.save(model, "~/models/x.npz")
     assert (tmp_path / "home" / "models" / "x.npz").exists() and not (tmp_path / "~").exists()
     assert sr.load("~/models/x.npz", backend="numpy").params == model.params
+    sr.save(model, "~nobody-here.npz")  # a plain name
+    assert sr.load("~nobody-here.npz", backend="numpy").params == model.params
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,6 +473,10 @@ def test_file_objects(tmp_path: Path) -> None:
             assert history_again is not None and history_again.loss == history.loss
     memory.seek(0)
     assert sr.load(memory, backend="numpy").params == model.params and not memory.closed
+    with open(tmp_path / "model.txt", "w") as text, pytest.raises(TypeError, match="a binary file object, got TextIO"):
+        sr.save(model, cast(Any, text))
+    only_read: Any = SimpleNamespace(read=io.BytesIO(memory.getvalue()).read)
+    assert sr.load(only_read, backend="numpy").params == model.params
     with pytest.raises(ValueError, match="BytesIO is not a scratchrnn checkpoint, or is damaged"):
         sr.load(io.BytesIO(b"something else"), backend="numpy")
 

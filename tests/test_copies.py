@@ -178,3 +178,26 @@ def test_a_history_is_copied_with_all_it_needs() -> None:
         second = sr.fit(other, **data, epochs=2, resume=copied(first))
         expected = copy.deepcopy(whole)
         assert second.loss == sr.fit(expected, **data, epochs=4).loss and other.params == expected.params
+
+
+class Trainer:
+    """A user's object that holds a model beside its parameters, and trains by hand."""
+
+    def __init__(self, model: Any) -> None:
+        self.params, self.model = model.params, model
+        self.part = model.encoder.params
+
+    def step(self) -> float:
+        result = self.model.loss_and_grads(*pairs())
+        self.params.vector -= 0.5 * result.grads.vector
+        return result.loss
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_parameters_held_beside_an_encoder_decoder_stay_its_own_in_a_copy(copied: Any) -> None:
+    original = Trainer(translator())
+    other = copied(original)
+    losses = [original.step() for _ in range(4)]
+    assert [other.step() for _ in range(4)] == losses and losses[-1] < losses[0]
+    assert other.params is other.model.params and other.part is other.model.encoder.params
+    assert (other.part.vector == other.params.vector[: other.part.vector.size]).all()

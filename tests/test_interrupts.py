@@ -89,6 +89,7 @@ def test_an_interrupted_fit_leaves_a_whole_number_of_updates(
             return super().loss_and_grads(*args, **options)
 
     reference = Model(model.layers, backend="numba", seed=4)
+    sr.fit(copy.deepcopy(model), **arguments)  # compiles
     begun = time.perf_counter()
     whole = sr.fit(reference, **arguments | {"optimizer": Watched(0.01)})
     seconds = time.perf_counter() - begun
@@ -252,3 +253,28 @@ def test_training_in_another_thread_leaves_handlers_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler] * 2
+
+
+def test_every_handler_that_waits_runs_though_one_raises() -> None:
+    seen: list[int] = []
+
+    def noting(number: int, frame: Any) -> None:
+        seen.append(number)
+
+    with handler_of(signal.SIGTERM, noting), pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
+        interrupts.hold()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert seen == [signal.SIGTERM]
+
+
+def test_a_step_that_is_not_finite_is_said_though_ctrl_c_came() -> None:
+    model, arguments = problem(False)
+
+    class Interrupting(sr.SGD):
+        def step(self, delta: Any, *args: Any, **options: Any) -> None:
+            signal.raise_signal(signal.SIGINT)
+            delta[:] = np.nan
+
+    with pytest.raises(sr.NonFiniteError, match="the step of .* is not finite"):
+        sr.fit(model, **arguments | {"optimizer": Interrupting(0.01)})

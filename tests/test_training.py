@@ -533,7 +533,7 @@ def text_model(bidirectional: bool) -> tuple[Any, np.ndarray]:
 LEAK = "trained to predict its own next input, and its bidirectional layer reads that input"
 
 
-@pytest.mark.parametrize("kind", ["arrays", "source", "mask", "lengths", "floats"])
+@pytest.mark.parametrize("kind", ["arrays", "source", "mask", "lengths", "floats", "float32"])
 def test_a_bidirectional_model_that_predicts_its_next_input_is_told_so(kind: str) -> None:
     model, ids = text_model(True)
     x, target = ids[:, :-1], ids[:, 1:]
@@ -546,9 +546,13 @@ def test_a_bidirectional_model_that_predicts_its_next_input_is_told_so(kind: str
         lengths = np.array([8, 3, 5, 6])
         arguments |= {"lengths": lengths, "target": np.where(np.arange(8) < lengths[:, None], target, 0)}
         arguments["x"] = np.where(np.arange(8) < lengths[:, None], x, 0)
-    if kind == "floats":
+    if kind.startswith("float"):
         layers: list[Any] = [sr.RNN(2, 5, bidirectional=True), sr.Linear(10, 2)]
-        model, series = sr.SequenceModel(layers, backend="numpy"), np.random.default_rng(0).normal(size=(4, 9, 2))
+        dtype = "float32" if kind == "float32" else "float64"
+        model, series = (
+            sr.SequenceModel(layers, backend="numpy", dtype=dtype),
+            np.random.default_rng(0).normal(size=(4, 9, 2)),
+        )
         arguments = {"x": series[:, :-1], "target": series[:, 1:]}
     with pytest.warns(UserWarning, match=LEAK) as told:
         sr.fit(model, **arguments, epochs=2, progress=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -85,7 +86,7 @@ def path(text: str) -> Path:
     """A path; "~" is the home folder."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got ''")
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))
 
 
 def encoding(text: str) -> str:
