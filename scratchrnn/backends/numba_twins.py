@@ -810,7 +810,7 @@ class KernelCache:
             try:
                 loaded = self._disk.load_overload(signature, target)
                 if loaded is not None and tuple(loaded.signature.args) != tuple(getattr(signature, "args", signature)):
-                    raise ValueError(f"a file holds code for {loaded.signature.args}, not for {signature}")
+                    loaded = None  # two processes gave one name to two files; saving overwrites this one alone
             except Exception as error:
                 _warn_uncached(error)
                 self._remove()
