@@ -58,7 +58,7 @@ def available_backends() -> tuple[str, ...]:
 
 def unavailable_because(name: str) -> str | None:
     """Why a backend does not work here, in one sentence that says what to install; None when it works."""
-    return _problem(name, None)
+    return _problem(name)
 
 
 def set_num_threads(n: int) -> None:
@@ -128,7 +128,7 @@ def _make(name: str, dtype: Any) -> Backend:
     return Backend()
 
 
-def _problem(name: str, dtype: Any) -> str | None:
+def _problem(name: str, dtype: Any = None) -> str | None:
     try:
         _load(name, dtype)
     except (ImportError, RuntimeError) as error:

@@ -56,12 +56,14 @@ def plain(name: str, value: Any) -> Array:
         return value
     torch: Any = sys.modules.get("torch")
     if isinstance(value, (list, tuple)):
-        value = _entries(name, value)
+        value = value if _is_plain(value) else _entries(name, value)
     elif torch is not None and isinstance(value, getattr(torch, "Tensor", ())):
         tensor: Any = value
         if tensor.device.type != "cpu":
             raise TypeError(f"{name} is a tensor on the device {tensor.device}; pass {_variable(name)}.cpu()")
         value = tensor.detach()
+        if tensor.dtype == torch.bfloat16:  # NumPy has no such dtype; float32 holds every one of its numbers
+            value = value.float()
     elif isinstance(value, (set, frozenset, dict)) or _is_data_set(value):
         hint = f"; pass its arrays: x, target = {name}.tensors" if hasattr(value, "tensors") else "; pass its arrays"
         raise TypeError(f"{name} must be an array, got a {type(value).__name__}{hint}")
@@ -81,10 +83,15 @@ def _is_data_set(value: Any) -> bool:
     return isinstance(value, tuple(kind for kind in kinds if kind is not None))
 
 
+def _is_plain(values: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether these are numbers of Python, or lists of such lists: what NumPy reads by itself."""
+    if PLAIN.issuperset(map(type, values)):
+        return True
+    return all(type(value) in (list, tuple) and _is_plain(value) for value in values)
+
+
 def _entries(name: str, values: list[Any] | tuple[Any, ...]) -> list[Any]:
     """The entries of a list with what NumPy does not read by itself, or reads without its mask, made plain."""
-    if PLAIN.issuperset(map(type, values)):
-        return list(values)
     return [
         _entries(f"{name}[{i}]", value)
         if isinstance(value, (list, tuple))

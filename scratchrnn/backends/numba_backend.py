@@ -78,6 +78,8 @@ class NumbaBackend(Backend):
             from .numba_twins import ROWS, check
 
             check(np.dtype(np.float64 if dtype is None else dtype))
+        except MemoryError:  # says nothing about the next time
+            raise
         except Exception as error:  # kernels use parts of Numba that another version may name or build differently
             raise RuntimeError(
                 f"the numba backend cannot compute with numba {getattr(numba, '__version__', '(unknown version)')} "
