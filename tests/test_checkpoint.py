@@ -397,8 +397,8 @@ def test_the_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     sr.save(model, "~/models/x.npz")
     assert (tmp_path / "home" / "models" / "x.npz").exists() and not (tmp_path / "~").exists()
     assert sr.load("~/models/x.npz", backend="numpy").params == model.params
-    sr.save(model, "~nobody-here.npz")  # a plain name
-    assert sr.load("~nobody-here.npz", backend="numpy").params == model.params
+    sr.save(model, "~no-such-user.npz")  # a plain name
+    assert sr.load("~no-such-user.npz", backend="numpy").params == model.params
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

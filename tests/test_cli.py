@@ -578,7 +578,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(papers.PAPERS, "decay", papers.Paper(work))
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder in which nobody can write")
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that cannot be written to")
 @pytest.mark.parametrize("line", [*WRITERS, "bench scaling"])
 def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(
     line: str, no_work: None, capsys: pytest.CaptureFixture[str]
