@@ -750,7 +750,7 @@ def hints(printed: str) -> list[list[str]]:
     return [shlex.split(re.split(" {2,}", line.strip())[0]) for line in lines]
 
 
-def follow(command: list[str], folder: Path, backend: str = "numpy") -> str:
+def follow(command: list[str], folder: Path, backend: str = "auto") -> str:
     """Run a hint as it is printed; what it prints itself."""
     path = os.pathsep.join([str(Path(sr.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, **QUIET, "PYTHONPATH": path, "PYTHONWARNINGS": "error"}
@@ -827,7 +827,7 @@ def test_the_hints_of_training_on_sine_and_a_task(tmp_path: Path) -> None:
     flowing, table = hints(done.stdout)
     assert flowing[-2:] == ["--model", "./-out/model.npz"] and table[-2:] == ["tasks", "tunes"]
     assert "on 8 tunes" in follow(flowing, tmp_path)
-    assert "\ntunes " in follow(table, tmp_path, backend="auto")
+    assert "\ntunes " in follow(table, tmp_path)
 
 
 # Texts and prompts in files.
