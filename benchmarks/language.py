@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scratchrnn.training.history import History
 
 import scratchrnn as sr
-from scratchrnn.history import History
 from scratchrnn.tasks.characters import Characters, data, metric
 from scratchrnn.text import streams
 

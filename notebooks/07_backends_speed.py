@@ -396,6 +396,6 @@ assert 0.95 * best < rnn < 0.6 * naive
 # </details>
 #
 # **Next.** The text: [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py); its twins, with a page on how they
-# become fast: [scratchrnn/backends/numba_twins.py](../scratchrnn/backends/numba_twins.py); the threads:
+# become fast: [scratchrnn/backends/numba/twins.py](../scratchrnn/backends/numba/twins.py); the threads:
 # [scratchrnn/backends/threads.py](../scratchrnn/backends/threads.py). [Notebook 08](08_chaos_spectra.py) is about
 # networks that make every small error large.

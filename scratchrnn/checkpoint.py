@@ -16,19 +16,19 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from ._arrays import to_numpy
+from ._files import replacing
 from .backends import resolve
-from .backends.arrays import to_numpy
 from .encoder_decoder import EncoderDecoder
-from .files import replacing
-from .gradients.record import Details, FlowRecord, FlowRow
-from .history import CallbackState, History
 from .layers.dropout import Dropout
 from .layers.embedding import Embedding
 from .layers.layer_norm import LayerNorm
 from .layers.linear import Linear
-from .layers.stack import RNN
+from .layers.rnn import RNN
 from .model import SequenceModel, VanillaRNN
 from .optimizers import SGD, Adagrad, Adam, RMSProp
+from .training.flow_record import Details, FlowRecord, FlowRow
+from .training.history import CallbackState, History
 
 FORMAT = 1
 # What a file may name, and so all that reading one can build.

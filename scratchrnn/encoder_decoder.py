@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from . import hints, passes
+from . import _hints, network
+from ._arguments import integer
+from ._arrays import Array, as_array, namespace, to_numpy
 from ._numerics import any_magnitude
 from .backends import resolve
-from .backends.arrays import Array, as_array, namespace, to_numpy
-from .checks import integer
 from .gradients.flow import Flow, LayerFlow
 from .gradients.saturation import of_cells
 from .model import LossAndGrads, Outputs, SequenceModel
+from .network import Batch
 from .parameters import Parameters, assign
-from .passes import Batch
 
 
 class EncoderDecoder:
@@ -124,9 +124,9 @@ class EncoderDecoder:
         grads = self.params.like(namespace(self.params.vector).empty_like(self.params.vector))
         encoder_grads = encoder.params.like(grads.vector[: encoder.params.vector.size])
         grads.vector[encoder.params.vector.size :] = written.grads.vector
-        network, backend = encoder._network, encoder._backend
-        _, grads_h0, flow = passes.backward(
-            network,
+        net, backend = encoder._network, encoder._backend
+        _, grads_h0, flow = network.backward(
+            net,
             backend,
             encoder.params,
             read,
@@ -136,7 +136,7 @@ class EncoderDecoder:
             dstates=tuple(self.decoder._pack_states(written.grads_h0)),
         )
         if saturation:
-            flow = flow.saturated_as(of_cells(network.layers, backend, read.traces, inside))
+            flow = flow.saturated_as(of_cells(net.layers, backend, read.traces, inside))
         flow = Flow(
             tuple(_in_a_row(*both) for both in zip(flow.layers, written.flow.layers, strict=True)),
             written.flow.directions,
@@ -152,8 +152,8 @@ class EncoderDecoder:
         if target.ndim != 2 or target.shape[1] != self.length:
             raise ValueError(f"expected a target of shape (N, {self.length}), got {target.shape}")
         if target.dtype.kind not in "iu":
-            to_integers = [hints.Hint("", "{}.astype(int)", hints.integers)]
-            hint = hints.advice("target", value, target, to_integers, lambda target: True)
+            to_integers = [_hints.Hint("", "{}.astype(int)", _hints.integers)]
+            hint = _hints.advice("target", value, target, to_integers, lambda target: True)
             raise TypeError(f"the target must be integer symbols, got {target.dtype}{hint}")
         wrong = (target < 0) | (target > V)
         if wrong.any():
@@ -222,7 +222,7 @@ class EncoderDecoder:
         return batch._replace(x=source, states=states, lengths=inside)
 
     def _taught(self, x: Any, target: Any) -> np.ndarray:
-        """`shifted`, for the rows of an x that has passed the door."""
+        """`shifted`, for the rows of an x that has passed the _validation."""
         shifted = self.shifted(target)
         if len(shifted) != len(x):
             raise ValueError(f"x has {len(x)} rows, but target has {len(shifted)}")
@@ -274,11 +274,11 @@ class EncoderDecoder:
             raise ValueError(f"states of one row are {shapes[0]} in the encoder, but {shapes[1]} in the decoder")
 
 
-def _read(model: SequenceModel, batch: Batch, rng: np.random.Generator | None) -> passes.Forward:
+def _read(model: SequenceModel, batch: Batch, rng: np.random.Generator | None) -> network.Forward:
     """Forward through a model, with what its layers draw at random where an rng is given."""
-    network, backend, params = model._network, model._backend, model.params
-    noise = None if rng is None else passes.draw(network, backend, batch, rng, model.dtype)
-    return passes.run(network, backend, params, batch.x, batch.states, batch.lengths, noise=noise)
+    net, backend, params = model._network, model._backend, model.params
+    noise = None if rng is None else network.draw(net, backend, batch, rng, model.dtype)
+    return network.run(net, backend, params, batch.x, batch.states, batch.lengths, noise=noise)
 
 
 def _in_a_row(first: LayerFlow, then: LayerFlow) -> LayerFlow:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .backends.arrays import Array, namespace
+from ._arrays import Array, namespace
 
 
 def mse(y: Array, target: Array, count: int, mask: Array | None = None) -> tuple[Array, Array]:

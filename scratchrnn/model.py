@@ -12,19 +12,19 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from . import door, passes
+from . import _validation, network
+from ._arrays import Array, to_numpy
+from ._steps import Counted, counted_steps
+from ._summary import table
 from .backends import resolve
-from .backends.arrays import Array, to_numpy
-from .backends.numpy_backend import Backend
+from .backends.base import Backend
 from .gradients.flow import Flow
-from .layers import Layer, RecurrentLayer, sized
+from .layers.base import Layer, RecurrentLayer, sized
 from .layers.linear import Linear
-from .layers.stack import RNN
+from .layers.rnn import RNN
 from .losses import LOSSES
+from .network import Batch, Network, States
 from .parameters import Parameters, assign
-from .passes import Batch, Network, States
-from .steps import Counted, counted_steps
-from .summary import table
 
 
 class Outputs(NamedTuple):
@@ -108,7 +108,7 @@ class SequenceModel:
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
         x, states, lengths, counted = self._check_inputs(x, h0, lengths)
-        forward = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=True)
+        forward = network.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=True)
         # A copy of the last state, since a view would keep the states of every step alive.
         h_last = self._unpack_states(tuple(state.copy() for state in forward.h_last))
         return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), h_last)
@@ -120,7 +120,7 @@ class SequenceModel:
         A model that was trained with steps="last" answers with steps="last"."""
         x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
         counted = counted.on(self._backend)
-        y = passes.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
+        y = network.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
         y = y.swapaxes(0, 1)  # (N, K, O)
         if isinstance(steps, str):
             return y[:, 0] if steps == "last" else y
@@ -148,7 +148,7 @@ class SequenceModel:
                     f"layer {i} is bidirectional: it reads a sequence from its end, which a stream does not have; "
                     "call forward with whole sequences"
                 )
-        x = door.one_step(x_t, self.input_size, self.layers[0].takes_tokens, self.layers[0].takes_vectors)
+        x = _validation.one_step(x_t, self.input_size, self.layers[0].takes_tokens, self.layers[0].takes_vectors)
         out = self.forward(x, state)
         return out.y[:, 0], out.h_last
 
@@ -191,9 +191,9 @@ class SequenceModel:
         if inputs and batch.x.ndim == 2:
             or_floats = f", or pass one-hot x as floats: np.eye({self.input_size})[x]" * self.layers[0].takes_vectors
             raise TypeError(f"integer tokens have no gradient; call with inputs=False{or_floats}")
-        result = passes.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng, saturation)
+        result = network.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng, saturation)
         return LossAndGrads(
-            passes.total(result.losses),
+            network.total(result.losses),
             result.grads,
             self._unpack_states(result.grads_h0),
             None if result.grads_x is None else result.grads_x.swapaxes(0, 1),
@@ -283,7 +283,7 @@ class SequenceModel:
     ) -> tuple[Any, Any]:
         """The loss alone, and the state after the last step."""
         batch = self._check_batch(x, target, h0, steps, lengths)
-        loss, h_last = passes.loss(self._network, self._backend, self.params, batch)
+        loss, h_last = network.loss(self._network, self._backend, self.params, batch)
         return loss, self._unpack_states(h_last)
 
     def _check_layers(self) -> None:
@@ -311,13 +311,13 @@ class SequenceModel:
     ) -> tuple[Array, States, Array | None, Counted]:
         backend, dtype = self._backend, self.dtype
         first = self.layers[0]
-        x, lengths = door.sequences(
+        x, lengths = _validation.sequences(
             x, lengths, self.input_size, first.takes_tokens, dtype, backend, first.takes_vectors
         )
         T, N = x.shape[:2]
         given = self._pack_states(h0)
         states = [
-            door.state(h, layer.state_shape(N), dtype, backend, None if given[0] is h0 else i)
+            _validation.state(h, layer.state_shape(N), dtype, backend, None if given[0] is h0 else i)
             for i, (h, layer) in enumerate(zip(given, self._recurrent, strict=True))
         ]
         counted = counted_steps(steps, T, N, lengths)
@@ -326,7 +326,9 @@ class SequenceModel:
     def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
         x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
         T, N = x.shape[:2]
-        target = door.targets(target, self.loss_name, steps, counted, N, T, self.output_size, self.dtype, self._backend)
+        target = _validation.targets(
+            target, self.loss_name, steps, counted, N, T, self.output_size, self.dtype, self._backend
+        )
         return Batch(x, states, lengths, target, counted.on(self._backend), N)
 
 

@@ -17,10 +17,10 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
+from ._arguments import real
+from ._arrays import Array, namespace
 from ._numerics import expected_underflow
-from .backends.arrays import Array, namespace
-from .backends.numpy_backend import Backend
-from .checks import real
+from .backends.base import Backend
 
 Moments = dict[str, Array]  # running averages by name, each as long as the parameter vector
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends.arrays import Array, namespace, plain, to_numpy
+from ._arrays import Array, namespace, plain, to_numpy
 
 Shape = tuple[int, ...]
 Symbols = tuple[tuple[str, str], ...]  # pairs: a layer's own symbol, and the name that the model gives it

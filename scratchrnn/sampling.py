@@ -7,10 +7,10 @@ from itertools import islice
 
 import numpy as np
 
-from .backends.arrays import to_numpy
-from .checks import integer, not_negative
+from ._arguments import integer, not_negative
+from ._arrays import to_numpy
+from ._hints import check_order
 from .encoder_decoder import EncoderDecoder
-from .hints import check_order
 from .model import SequenceModel
 from .text import Vocabulary
 

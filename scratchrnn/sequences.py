@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .backends.arrays import as_array, namespace, plain, to_numpy
-from .checks import integer
+from ._arguments import integer
+from ._arrays import as_array, namespace, plain, to_numpy
 
 KINDS = {"f": "floats", "i": "integers", "u": "integers", "b": "booleans"}
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .backends.arrays import Array, as_array, plain, to_numpy
-from .checks import integer
+from ._arguments import integer
+from ._arrays import Array, as_array, plain, to_numpy
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable

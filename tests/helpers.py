@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 import scratchrnn as sr
-from scratchrnn import passes
+from scratchrnn import network as passes
 from scratchrnn.backends import resolve
-from scratchrnn.backends.numpy_backend import Backend
+from scratchrnn.backends.base import Backend
 from scratchrnn.gradients.flow import Flow, LayerFlow
 
 # Distinct sizes, at least five steps, several rows: a transposed or truncated gradient cannot hide.
@@ -382,3 +382,9 @@ def flow_of(norms: Any, rows: int = 4) -> Flow:
     """A flow of one layer with these ‖∂L/∂h_t‖, the same in every row."""
     per_sample = np.tile(np.asarray(norms, dtype=float) * np.sqrt(rows), (rows, 1))
     return Flow((LayerFlow(per_sample, np.zeros(len(norms), int)),))
+
+
+def name_of(function: Any) -> str:
+    """layer.function, also of one that is given its cell's functions."""
+    function = getattr(function, "func", function)
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"

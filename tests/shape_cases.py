@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from helpers import all_grads, difference
+from helpers import all_grads, difference, name_of
 from test_twins import TWINS, assert_twin, converted
 
 import scratchrnn as sr
-from scratchrnn import door, losses, optimizers
-from scratchrnn.backends import numba_backend
-from scratchrnn.backends.threads import pool
+from scratchrnn import _numerics, losses, optimizers
+from scratchrnn.backends.numba import plan as numba_backend
+from scratchrnn.backends.numba.threads import pool
 from scratchrnn.gradients import clip, saturation
-from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
+from scratchrnn.layers import embedding, layer_norm, linear, rnn
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 
@@ -137,7 +137,7 @@ def stack_forward(new: Numbers) -> Call:
 
 def stack_backward(new: Numbers) -> Call:
     (params, x, states), options = stack_forward(new)
-    _, _, trace = stack.forward(params, x, states, **options)
+    _, _, trace = rnn.stacked_forward(params, x, states, **options)
     del options["lengths"]
     dy = np.concatenate([new("TNH"), new("TNH")], axis=2)
     dstates = np.stack([new.state() for _ in range(4)])
@@ -243,8 +243,8 @@ def step_of(optimizer: Any) -> Callable[[Numbers], Call]:
 CALLS: dict[Any, Callable[[Numbers], Call]] = {
     rnn.forward: rnn_forward,
     rnn.backward: rnn_backward,
-    stack.forward: stack_forward,
-    stack.backward: stack_backward,
+    rnn.stacked_forward: stack_forward,
+    rnn.stacked_backward: stack_backward,
     embedding.backward: embedding_backward,
     layer_norm.forward: layer_norm_forward,
     layer_norm.backward: layer_norm_backward,
@@ -253,7 +253,7 @@ CALLS: dict[Any, Callable[[Numbers], Call]] = {
     linear.backward: linear_backward,
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
-    door.all_finite: all_finite,
+    _numerics.all_finite: all_finite,
     clip.vector_norm: vector_norm,
     clip.part_norms: part_norms,
     clip.shrink: shrink,
@@ -269,7 +269,7 @@ def check_twins(case: Case) -> None:
     """Every twin agrees with its text."""
     for text in TWINS:
         args, options = CALLS[text](Numbers(case))
-        where = f"{text.__module__}.{text.__name__} on {case}"
+        where = f"{name_of(text)} on {case}"
         assert_twin(text, args, options, np.dtype(case.dtype), TOLERANCE[case.dtype], where)
 
 

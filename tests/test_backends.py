@@ -15,7 +15,8 @@ import pytest
 
 import scratchrnn as sr
 from scratchrnn import backends
-from scratchrnn.backends import numba_backend, numba_twins
+from scratchrnn.backends.numba import plan as numba_backend
+from scratchrnn.backends.numba import twins as numba_twins
 
 # A process that asks for backends in every way, and computes with "auto". BEFORE runs first.
 ASK = """
@@ -68,11 +69,11 @@ def ask(before: str = "", **variables: str) -> dict[str, Any]:
 
 
 TYPING_ERROR = """
-from scratchrnn.backends import numba_twins
+from scratchrnn.backends.numba import twins as numba_twins
 numba_twins._rows = numba_twins.helper(lambda *arguments: arguments.nothing)  # which kernels call
 """
 WRONG_NUMBERS = """
-from scratchrnn.backends import numba_twins
+from scratchrnn.backends.numba import twins as numba_twins
 numba_twins.products = lambda y, *arguments: y.fill(1)
 """
 LATER_NUMBA = "import numba.core.{module}; del numba.core.{module}.{name}"
@@ -150,7 +151,7 @@ def test_a_numba_that_keeps_its_cache_elsewhere(monkeypatch: pytest.MonkeyPatch)
 def test_an_error_of_the_compiler_is_raised_and_leaves_the_cache(tmp_path: Path) -> None:
     """In a kernel that has compiled code on disk, for arguments of other types."""
     (tmp_path / "both.py").write_text(
-        "from scratchrnn.backends import numba_twins\n"
+        "from scratchrnn.backends.numba import twins as numba_twins\n"
         "def _double(a):\n"
         "    return a + a.nothing if a.ndim == 2 else a.size\n"
         "kernel = numba_twins.kernel(_double)\n"

@@ -20,7 +20,7 @@ from benchmarks import before_after, harness, process, readme_table, scaling, si
 from benchmarks.sides import MODULES, OURS
 from benchmarks.workloads import WORKLOADS, Workload
 from scratchrnn import cli
-from scratchrnn.commands import bench
+from scratchrnn.cli import bench
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -331,7 +331,8 @@ def test_copies_of_the_package_stand_side_by_side(monkeypatch: pytest.MonkeyPatc
     try:
         result = before_after.measure(copies=copies, names=["last", "all"], dtype="float64", rounds=2, threads=3)
         pools = {
-            sys.modules[f"scratchrnn_{name}.backends.threads"].pool for name in ("before", "after", "before_again")
+            sys.modules[f"scratchrnn_{name}.backends.numba.threads"].pool
+            for name in ("before", "after", "before_again")
         }
         assert len(pools) == 3 and {pool.size for pool in pools} == {3}
         assert sys.modules["scratchrnn_before.model"].__file__ == str(Path(copies["before"]) / "model.py")

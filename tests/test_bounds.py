@@ -24,8 +24,8 @@ from helpers import difference
 from shape_cases import CALLS, Case, Numbers, check_twins
 from test_twins import TWINS, assert_same, converted
 
-from scratchrnn.backends import numba_twins
-from scratchrnn.backends.numba_layers import FILLS
+from scratchrnn.backends.numba import twins as numba_twins
+from scratchrnn.backends.numba.layers import FILLS
 
 HERE = Path(__file__).resolve().parent
 EDGES = [1, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65]

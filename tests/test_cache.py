@@ -29,7 +29,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import numpy as np
     import scratchrnn as sr
-    from scratchrnn.backends.numba_twins import vector_norm as norm  # without the trial of the whole backend
+    from scratchrnn.backends.numba.twins import vector_norm as norm  # without the trial of the whole backend
     {between}
     for dtype in {dtypes}:
         {compute}
@@ -187,7 +187,7 @@ def test_files_of_another_dtype(cache: Path) -> None:
 # Out of date. A kernel of one line stands for those of the package, of which a change must be seen as well.
 
 TINY = """
-from scratchrnn.backends import numba_twins
+from scratchrnn.backends.numba import twins as numba_twins
 def _sum(a):
     return {result}
 kernel = numba_twins.kernel(_sum)
@@ -233,7 +233,7 @@ def test_out_of_date(tiny: Tiny) -> None:
 def test_an_edited_package_compiles_anew(package: Path, tmp_path: Path) -> None:
     child = Child(tmp_path / "cache", package=package)
     assert child.run().announced and child.run().quiet
-    with open(package / "backends" / "numba_twins.py", "a") as file:
+    with open(package / "backends" / "numba" / "twins.py", "a") as file:
         file.write("# one line more\n")
     outcome = child.run()
     assert outcome.announced and not outcome.warnings

@@ -21,7 +21,9 @@ import scratchrnn as sr
 from benchmarks import __main__ as benchmark
 from scratchrnn import cli
 from scratchrnn.checkpoint import read
-from scratchrnn.commands import flow, output, papers, tasks
+from scratchrnn.cli import output, papers, tasks
+from scratchrnn.cli.flow import command as flow
+from scratchrnn.cli.flow import decay
 from scratchrnn.tasks import characters, sine, task
 from scratchrnn.tasks.table import TASKS
 from scratchrnn.tasks.task import Task, Trained
@@ -423,7 +425,7 @@ def test_flow(tmp_path: Path) -> None:
 
 
 def test_flow_table_where_float32_ends() -> None:
-    said = flow.table({0.1: np.array([1.0, 1e-30, 0.0, 0.0]), 0.0: np.zeros(4)})
+    said = decay.table({0.1: np.array([1.0, 1e-30, 0.0, 0.0]), 0.0: np.zeros(4)})
     assert said.splitlines()[-2].split() == ["0.1", "1.0e+00", "1.0e-30", "0", "×", "0.000"]
     assert said.splitlines()[-1].split()[-1] == "–"
 

@@ -36,12 +36,12 @@ from helpers import (
 )
 
 import scratchrnn as sr
-from scratchrnn import backends, checkpoint, door, losses, optimizers, parameters
-from scratchrnn.backends.arrays import to_numpy
-from scratchrnn.commands import flow
+from scratchrnn import _validation, backends, checkpoint, losses, optimizers, parameters
+from scratchrnn._arrays import to_numpy
+from scratchrnn.cli.flow import decay
 from scratchrnn.gradients import clip
 from scratchrnn.gradients import flow as flow_of
-from scratchrnn.layers import embedding, layer_norm, rnn, stack
+from scratchrnn.layers import embedding, layer_norm, recurrent, rnn
 from scratchrnn.sampling import sample
 from scratchrnn.tasks import characters
 from scratchrnn.text import Vocabulary
@@ -452,7 +452,7 @@ def test_text_is_scored_and_sampled(cupy: Any) -> None:
 
 def test_flow_command(cupy: Any) -> None:
     options = {"batch_size": 3, "time": 9, "hidden_size": 6, "dtype": "float64", "seed": 0, "input_scale": 1.0}
-    curves = [flow.lag_norms(0.9, Namespace(**options, backend=backend)) for backend in ("numpy", "cupy")]
+    curves = [decay.lag_norms(0.9, Namespace(**options, backend=backend)) for backend in ("numpy", "cupy")]
     assert difference(curves[1], curves[0]) <= tolerance(cupy)
 
 
@@ -586,7 +586,12 @@ def test_mistakes_are_refused(cupy: Any, mistake: str) -> None:
 @pytest.mark.parametrize(
     ("module", "architecture"),
     [(m, "vanilla") for m in (losses, parameters, clip, rnn, optimizers)]
-    + [(stack, "bidirectional"), (layer_norm, "norm-dropout"), (embedding, "embedding"), (flow_of, "bidirectional")],
+    + [
+        (recurrent, "bidirectional"),
+        (layer_norm, "norm-dropout"),
+        (embedding, "embedding"),
+        (flow_of, "bidirectional"),
+    ],
     ids=lambda m: getattr(m, "__name__", m),
 )
 def test_text_without_namespace_is_caught(monkeypatch: pytest.MonkeyPatch, module: Any, architecture: str) -> None:
@@ -604,7 +609,7 @@ def test_a_check_on_the_wrong_side_is_caught(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "cupy", cupy_stand_in)
     forget_backends(monkeypatch)
     model = make_model(backend="cupy")
-    monkeypatch.setattr(door, "_cast", lambda array, dtype, backend: np.asarray(array, dtype))
+    monkeypatch.setattr(_validation, "_cast", lambda array, dtype, backend: np.asarray(array, dtype))
     with pytest.raises(TypeError):
         model(make_batch(model)["x"])
 

@@ -11,7 +11,7 @@ import pytest
 from helpers import ARCHITECTURES, D, H, N, O, T, make_batch, make_model
 
 import scratchrnn as sr
-from scratchrnn import passes
+from scratchrnn import network as passes
 
 Batch = dict[str, Any]
 Case = tuple[str, dict[str, Any], type[Exception], str]

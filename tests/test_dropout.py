@@ -29,8 +29,9 @@ from helpers import (
 )
 
 import scratchrnn as sr
-from scratchrnn import passes
-from scratchrnn.backends import numba_backend, resolve
+from scratchrnn import network as passes
+from scratchrnn.backends import resolve
+from scratchrnn.backends.numba import plan as numba_backend
 
 architectures = pytest.mark.parametrize("architecture", RANDOM)
 padding = pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])

@@ -14,7 +14,7 @@ import pytest
 from helpers import D, H, N, O, T, make_batch, make_model
 
 import scratchrnn as sr
-from scratchrnn.backends.arrays import as_array
+from scratchrnn._arrays import as_array
 from scratchrnn.text import Windows, streams
 
 rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ import pytest
 from helpers import make_batch, make_model
 
 import scratchrnn as sr
-from scratchrnn.interrupts import Interrupts
+from scratchrnn.training.interrupts import Interrupts
 
 INTERRUPTS = int(os.environ.get("SCRATCHRNN_INTERRUPTS", "200"))  # of each kind of call; make interrupts asks for 2,000
 
@@ -74,7 +74,7 @@ def test_an_interrupted_fit_leaves_a_whole_number_of_updates(
     dropout: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The states after every update of an undisturbed run are known; that of an interrupted one is among them."""
-    monkeypatch.setattr("scratchrnn.backends.numba_backend.MIN_WORK", 1)  # two threads share every minibatch
+    monkeypatch.setattr("scratchrnn.backends.numba.plan.MIN_WORK", 1)  # two threads share every minibatch
     model, arguments = problem(dropout)
     start = model.params.vector.copy()
     known: list[tuple[Any, ...]] = []
@@ -129,7 +129,7 @@ def test_an_interrupted_fit_leaves_a_whole_number_of_updates(
 @anywhere
 @pytest.mark.slow
 def test_gradients_after_interrupts_are_those_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scratchrnn.backends.numba_backend.MIN_WORK", 1)
+    monkeypatch.setattr("scratchrnn.backends.numba.plan.MIN_WORK", 1)
     model, arguments = problem(False)
     batch = {name: arguments[name] for name in ("x", "target")}
     expected = model.loss_and_grads(**batch).grads

@@ -12,7 +12,8 @@ import pytest
 from helpers import LENGTHS, D, H, N, O, T, assert_close, assert_same, complex_step, difference, naive_layer
 
 import scratchrnn as sr
-from scratchrnn.layers import dropout, rnn, stack
+from scratchrnn._numerics import reverse_time
+from scratchrnn.layers import dropout, rnn
 from scratchrnn.layers.rnn import flush_subnormals
 
 LAYERS: dict[str, Any] = {  # the quick ones first
@@ -327,11 +328,11 @@ def test_a_vanishing_derivative_ends_at_zero() -> None:
 
 def test_time_is_turned_within_each_row(rng: np.random.Generator) -> None:
     a = rng.normal(size=(T, N, 2))
-    assert_same(stack.turn(a, None), a[::-1])
-    turned = stack.turn(a, LENGTHS)
+    assert_same(reverse_time(a, None), a[::-1])
+    turned = reverse_time(a, LENGTHS)
     for n, length in enumerate(LENGTHS):
         assert_same(turned[:, n], np.concatenate([a[:length, n][::-1], a[length:, n]]))
-    assert_same(stack.turn(turned, LENGTHS), a)
+    assert_same(reverse_time(turned, LENGTHS), a)
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "lengths"])
@@ -346,10 +347,10 @@ def test_flow_of_a_stack_is_that_of_its_cells(nonlinearity: str, padded: bool) -
         own = {symbol: problem.params[symbol + after] for symbol in ("W_xh", "W_hh", "b_h")}
         x, dy = problem.x, problem.dy[:, :, i * H : (i + 1) * H]
         if i:
-            x, dy = stack.turn(x, rows), stack.turn(dy, rows)
+            x, dy = reverse_time(x, rows), reverse_time(dy, rows)
         _, _, trace = rnn.forward(own, x, problem.state[i], lengths=problem.lengths, nonlinearity=nonlinearity)
         seen = rnn.backward(own, dy, trace, problem.dstate[i], nonlinearity=nonlinearity)[3]
-        assert_same(flow.cells[i].row_norms, stack.turn(seen.row_norms, rows) if i else seen.row_norms)
+        assert_same(flow.cells[i].row_norms, reverse_time(seen.row_norms, rows) if i else seen.row_norms)
     assert len(flow.cells) == 2
 
 

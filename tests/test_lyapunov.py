@@ -11,8 +11,8 @@ import pytest
 from helpers import make_batch, make_model
 
 import scratchrnn as sr
+from scratchrnn.gradients.jacobians.products import product_spectrum
 from scratchrnn.gradients.lyapunov import kaplan_yorke
-from scratchrnn.gradients.products import product_spectrum
 from scratchrnn.layers import rnn
 
 QUIET: dict[str, Any] = {"progress": False}

@@ -41,7 +41,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchrnn as sr
-from scratchrnn import passes
+from scratchrnn import network as passes
 from scratchrnn.backends import resolve
 from scratchrnn.layers import rnn
 

@@ -30,7 +30,8 @@ from helpers import (
 )
 
 import scratchrnn as sr
-from scratchrnn import gradient_flow, passes
+from scratchrnn import gradient_flow
+from scratchrnn import network as passes
 from scratchrnn.backends import resolve
 from scratchrnn.gradients import maps, saturation
 from scratchrnn.gradients.flow import mean_of_rows
@@ -460,7 +461,7 @@ def test_the_spectrum_is_that_of_the_first_row(monkeypatch: pytest.MonkeyPatch) 
         return "the spectrum"
 
     monkeypatch.setitem(
-        sys.modules, "scratchrnn.gradients.spectrum", SimpleNamespace(jacobian_spectrum=jacobian_spectrum)
+        sys.modules, "scratchrnn.gradients.jacobians.spectrum", SimpleNamespace(jacobian_spectrum=jacobian_spectrum)
     )
     model = make_model()
     batch = make_batch(model, padded=True)

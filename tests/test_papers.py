@@ -11,7 +11,7 @@ import pytest
 
 import scratchrnn as sr
 from scratchrnn import cli, plots
-from scratchrnn.commands import papers
+from scratchrnn.cli import papers
 from scratchrnn.papers import adding, bifurcation, decay, temporal_order
 from scratchrnn.papers.result import Result, table
 from scratchrnn.papers.temporal_order import SETTINGS, Run, Setting

@@ -20,7 +20,7 @@ from arm_emulator import Emulator
 from llvmlite import binding, ir
 from shape_cases import Case, check_network, check_twins
 
-from scratchrnn.backends import numba_twins
+from scratchrnn.backends.numba import twins as numba_twins
 
 HERE = Path(__file__).resolve().parent
 

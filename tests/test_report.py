@@ -17,8 +17,10 @@ import pytest
 import scratchrnn as sr
 from scratchrnn import cli
 from scratchrnn.checkpoint import save
-from scratchrnn.commands import flow_data, flow_report, remedies
-from scratchrnn.commands.flow import RADIUS, decay_rows
+from scratchrnn.cli.flow import data as flow_data
+from scratchrnn.cli.flow import remedies
+from scratchrnn.cli.flow import report as flow_report
+from scratchrnn.cli.flow.decay import RADIUS, decay_rows
 
 NETWORK = ["--time", "12", "--hidden-size", "5", "--batch-size", "3", "--radii", "0.5", "2"]
 SMALL = [*NETWORK, "--runs", "2", "--backend", "numpy", "--quiet"]

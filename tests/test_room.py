@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchrnn.backends.room import KEPT, LINE, Room
+from scratchrnn.backends.numba.workspace import KEPT, LINE, Room
 
 FLOAT = np.dtype(np.float32)
 

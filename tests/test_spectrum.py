@@ -14,8 +14,8 @@ import pytest
 from helpers import make_batch, make_model
 
 import scratchrnn as sr
-from scratchrnn.gradients import products
-from scratchrnn.gradients.products import product_spectrum
+from scratchrnn.gradients.jacobians import products
+from scratchrnn.gradients.jacobians.products import product_spectrum
 
 ARCHITECTURES = (
     "vanilla",

@@ -19,10 +19,14 @@ import pytest
 from helpers import ARCHITECTURES, OF_TOKENS, as_states, make_batch, make_model
 
 import scratchrnn as sr
-from scratchrnn import passes
-from scratchrnn.backends import get_num_threads, numba_backend, numba_layers, numba_twins, threads
-from scratchrnn.backends.numba_twins import ROWS
-from scratchrnn.backends.threads import Pool, usable_cores
+from scratchrnn import network as passes
+from scratchrnn.backends import get_num_threads
+from scratchrnn.backends.numba import layers as numba_layers
+from scratchrnn.backends.numba import plan as numba_backend
+from scratchrnn.backends.numba import threads
+from scratchrnn.backends.numba import twins as numba_twins
+from scratchrnn.backends.numba.threads import Pool, usable_cores
+from scratchrnn.backends.numba.twins import ROWS
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -468,7 +472,7 @@ def test_a_forked_child_computes_the_same() -> None:
 
 EXIT = """
 import atexit, numpy as np, scratchrnn as sr
-from scratchrnn.backends import numba_backend
+from scratchrnn.backends.numba import plan as numba_backend
 numba_backend.MIN_WORK = 1
 sr.set_num_threads(3)
 model = sr.VanillaRNN(3, 8, 2, backend="numba", dtype="float32")
@@ -500,7 +504,7 @@ INTERRUPTS = """
 import gc, json, os, random, signal, subprocess, sys, time
 import numpy as np
 import scratchrnn as sr
-from scratchrnn.backends import numba_backend
+from scratchrnn.backends.numba import plan as numba_backend
 
 numba_backend.MIN_WORK = 1
 sr.set_num_threads(2)

@@ -22,8 +22,8 @@ from helpers import (
 
 import scratchrnn as sr
 from scratchrnn import checkpoint, plots
-from scratchrnn.gradients import record
-from scratchrnn.gradients.record import MAX_FLOW_ROWS, FlowRecord, TensorNorms, spread
+from scratchrnn.training import flow_record as record
+from scratchrnn.training.flow_record import MAX_FLOW_ROWS, FlowRecord, TensorNorms, spread
 
 ROWS, TIME = 21, 9
 TABLES = ("layers", "norms", "per_sample", "spread", "saturated", "log10", "zeros")

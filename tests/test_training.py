@@ -16,7 +16,7 @@ from helpers import LOSSES, STEPS, D, O, difference, flow_of, make_batch, make_m
 
 import scratchrnn as sr
 from scratchrnn import text
-from scratchrnn.gradients.record import MAX_FLOW_ROWS, FlowRecord
+from scratchrnn.training.flow_record import MAX_FLOW_ROWS, FlowRecord
 
 ROWS = 21  # three minibatches of 8, the last one smaller
 
@@ -345,7 +345,7 @@ def test_the_learning_rate_falls_along_half_a_cosine() -> None:
 
 def test_the_time_limit_counts_the_epoch_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 104.0, 106.0, 109.0])  # epochs of 4, 2 and 3 seconds
-    monkeypatch.setattr("scratchrnn.callbacks.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("scratchrnn.training.callbacks.time", SimpleNamespace(monotonic=lambda: next(clock)))
     limit, history = sr.TimeLimit(12), sr.History(sr.Adam())
     model = sr.VanillaRNN(1, 2, 1, backend="numpy")
     limit.on_train_begin(model, history)

@@ -12,9 +12,10 @@ import pytest
 from helpers import STEPS, D, H, InBlocks, O, difference, make_batch, make_model
 
 import scratchrnn as sr
-from scratchrnn import minibatches, training
-from scratchrnn.minibatches import Rows, mean_loss
 from scratchrnn.text import streams
+from scratchrnn.training import batches as minibatches
+from scratchrnn.training import fit as training
+from scratchrnn.training.batches import Rows, mean_loss
 
 ROWS, T, K = 5, 8, 3  # minibatches of 2, 2 and 1 rows; pieces of 3, 3 and 2 steps
 LENGTHS = np.array([8, 3, 1, 6, 4])  # among them rows over at a seam, before one, and in the last piece

@@ -8,18 +8,32 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ARCHITECTURES, OF_TOKENS, all_grads, as_states, difference, make_batch, make_model, set_radius
+from helpers import (
+    ARCHITECTURES,
+    OF_TOKENS,
+    all_grads,
+    as_states,
+    difference,
+    make_batch,
+    make_model,
+    name_of,
+    set_radius,
+)
 
 import scratchrnn as sr
-from scratchrnn import door, losses, optimizers, passes
-from scratchrnn.backends import numba_backend, numba_layers, numba_twins, resolve
-from scratchrnn.backends.numba_backend import NumbaBackend
-from scratchrnn.backends.numba_twins import ROWS
-from scratchrnn.backends.numpy_backend import Blocks
-from scratchrnn.backends.room import LIMIT, Room
-from scratchrnn.backends.threads import pool
+from scratchrnn import _numerics, losses, optimizers
+from scratchrnn import network as passes
+from scratchrnn.backends import resolve
+from scratchrnn.backends.base import Blocks
+from scratchrnn.backends.numba import layers as numba_layers
+from scratchrnn.backends.numba import plan as numba_backend
+from scratchrnn.backends.numba import twins as numba_twins
+from scratchrnn.backends.numba.plan import NumbaBackend
+from scratchrnn.backends.numba.threads import pool
+from scratchrnn.backends.numba.twins import ROWS
+from scratchrnn.backends.numba.workspace import LIMIT, Room
 from scratchrnn.gradients import clip, saturation
-from scratchrnn.layers import embedding, layer_norm, linear, rnn, stack
+from scratchrnn.layers import embedding, layer_norm, linear, recurrent, rnn
 
 TWINS = numba_layers.TWINS
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -94,7 +108,7 @@ def stack_forward_cases(new: Arrays) -> Iterator[Case]:
 
 def stack_backward_cases(new: Arrays) -> Iterator[Case]:
     for name, params, x, state, given, options in stack_problems(new):
-        y, _, trace = stack.forward(params, x, state, **given, **options)
+        y, _, trace = rnn.stacked_forward(params, x, state, **given, **options)
         for inputs in (True, False):
             yield (
                 f"{name} inputs={inputs}",
@@ -270,8 +284,8 @@ def sgd_cases(new: Arrays) -> Iterator[Case]:
 CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     rnn.forward: rnn_forward_cases,
     rnn.backward: rnn_backward_cases,
-    stack.forward: stack_forward_cases,
-    stack.backward: stack_backward_cases,
+    rnn.stacked_forward: stack_forward_cases,
+    rnn.stacked_backward: stack_backward_cases,
     embedding.backward: embedding_backward_cases,
     layer_norm.forward: layer_norm_forward_cases,
     layer_norm.backward: layer_norm_backward_cases,
@@ -280,7 +294,7 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     losses.mse: mse_cases,
     losses.softmax_cross_entropy: cross_entropy_cases,
     saturation.saturated: saturated_cases,
-    door.all_finite: all_finite_cases,
+    _numerics.all_finite: all_finite_cases,
     clip.vector_norm: vector_norm_cases,
     clip.part_norms: part_norms_cases,
     clip.shrink: shrink_cases,
@@ -339,7 +353,7 @@ def assert_twin(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: 
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("text", TWINS, ids=lambda text: f"{text.__module__.rpartition('.')[2]}.{text.__name__}")
+@pytest.mark.parametrize("text", TWINS, ids=name_of)
 def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.dtype) -> None:
     for name, args, options in CASES[text](Arrays(dtype)):
         assert_twin(text, args, options, dtype, TOLERANCE[dtype], name)
@@ -555,7 +569,7 @@ def test_what_a_row_leaves_behind(bidirectional: bool, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("sizes", ["odd", "a panel", "least", "several panels"])
 @pytest.mark.parametrize("of_tokens", [False, True])
-@pytest.mark.parametrize("text", [f for f in TWINS if f in numba_layers.FILLS], ids=lambda text: text.__module__)
+@pytest.mark.parametrize("text", [f for f in TWINS if f in numba_layers.FILLS], ids=name_of)
 def test_a_block_of_rows_has_the_same_gradients_beside_others(
     text: Callable[..., Any], of_tokens: bool, sizes: str, dtype: np.dtype
 ) -> None:
@@ -568,17 +582,17 @@ def test_a_block_of_rows_has_the_same_gradients_beside_others(
     blocks = [slice(0, ROWS), slice(ROWS, 2 * ROWS), slice(2 * ROWS, N)]
     new = Arrays(dtype)
     cell = {"W_xh": new(H, D), "W_hh": new(H, H, scale=H**-0.5), "b_h": new(H)}
-    layer = text.__module__.rpartition(".")[2]
+    layer = name_of(text).partition(".")[0]
     params: dict[str, Any] = {
         "rnn": cell,
-        "stack": cell | {f"{symbol}_reverse": array[::-1].copy() for symbol, array in cell.items()},
+        "recurrent": cell | {f"{symbol}_reverse": array[::-1].copy() for symbol, array in cell.items()},
         "linear": {"W_hy": new(H, D), "b_y": new(H)},
         "layer_norm": {"gamma": new(H), "beta": new(H)},
         "embedding": {"E": new(D, H)},
     }[layer]
     h, x, deviation = np.tanh(new(T + 1, N, H)), new(T, N, D), 1 + new(T, N, 1) ** 2
     tokens = new.rng.integers(D, size=(T, N))
-    dy, dstate = new(T, N, 2 * H if layer == "stack" else H), new(2, N, H)
+    dy, dstate = new(T, N, 2 * H if layer == "recurrent" else H), new(2, N, H)
 
     def run(rows: slice, out: Blocks) -> Any:
         """∂L/∂x of these rows by themselves."""
@@ -589,12 +603,12 @@ def test_a_block_of_rows_has_the_same_gradients_beside_others(
         trace = rnn.Trace(own(tokens if of_tokens else x), own(h), None)
         given: dict[str, Any] = {
             "rnn": (trace, dstate[0, rows]),
-            "stack": (stack.Trace((trace, trace), None, None), dstate[:, rows]),
+            "recurrent": (recurrent.Trace((trace, trace), None, None), dstate[:, rows]),
             "linear": (linear.Trace(own(x)), None),
             "layer_norm": (layer_norm.Trace(own(h)[1:], own(deviation)), None),
             "embedding": (embedding.Trace(own(tokens)), None),
         }
-        options = {"bidirectional": True} if layer == "stack" else {}
+        options = {"bidirectional": True} if layer == "recurrent" else {}
         return TWINS[text](params, own(dy), *given[layer], out=out, **options)[0]
 
     def unwritten() -> dict[str, Any]:
@@ -723,7 +737,7 @@ def test_a_derivative_may_be_one_array_for_all_steps(dtype: np.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("text", [rnn.backward, stack.backward], ids=lambda text: text.__module__)
+@pytest.mark.parametrize("text", [rnn.backward, rnn.stacked_backward], ids=name_of)
 @pytest.mark.parametrize("patience", [numba_twins.PATIENCE, 1], ids=["in one", "in parts"])
 def test_in_a_room_the_derivative_is_spent(
     text: Callable[..., Any], patience: int, dtype: np.dtype, monkeypatch: pytest.MonkeyPatch
@@ -743,7 +757,7 @@ def test_in_a_room_the_derivative_is_spent(
             actual = copy.deepcopy(twin(params, given, trace, dstate, **options))
             spent = not np.array_equal(given, dy)
         assert_same(actual, expected, expected, 0.0, name)
-        assert spent or text is stack.backward or dy.size == 1  # a stack copies the halves of two directions
+        assert spent or text is rnn.stacked_backward or dy.size == 1  # a stack copies the halves of two directions
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 import scratchrnn as sr
 from scratchrnn import plots
 from scratchrnn.backends import resolve
-from scratchrnn.gradients.products import product_spectrum
+from scratchrnn.gradients.jacobians.products import product_spectrum
 
 STEPS = 120  # 0.001^120 is far below the smallest float64
 PLACES = (("numpy", "float32"), ("numpy", "float64"), ("numba", "float32"))

@@ -13,7 +13,7 @@ import pytest
 
 import scratchrnn as sr
 from scratchrnn import plots
-from scratchrnn.backends import numba_backend
+from scratchrnn.backends.numba import plan as numba_backend
 from scratchrnn.tasks import sine
 
 # A trained flip-flop: Sussillo and Barak 2013, "Opening the black box".

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 import warnings
@@ -10,8 +11,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from ..checks import integer
-from .numpy_backend import Backend
+from .._arguments import integer
+from .base import Backend
 
 NAMES = ("numpy", "numba", "cupy")
 ENVIRONMENT_VARIABLE = "SCRATCHRNN_BACKEND"
@@ -63,14 +64,14 @@ def unavailable_because(name: str) -> str | None:
 
 def set_num_threads(n: int) -> None:
     """Let the numba backend run row blocks on up to n threads, the caller's among them. Results do not depend on n."""
-    from .threads import pool
+    from .numba.threads import pool
 
     pool.resize(integer("the number of threads", n))
 
 
 def get_num_threads() -> int:
     """How many threads the numba backend may use; at first, the cores this process may run on."""
-    from .threads import pool
+    from .numba.threads import pool
 
     return pool.size
 
@@ -108,7 +109,9 @@ def _load(name: str, dtype: Any = None) -> Backend:
             kind, message = _failed[name]
             raise kind(message)
         try:
-            _loaded[name] = _make(name, dtype)
+            backend = _make(name, dtype)
+            backend.origin = resolve, (name,)
+            _loaded[name] = backend
         except (ImportError, RuntimeError) as error:
             if name == "numba":  # it may have taken seconds to find out, and would be asked of every model
                 _failed[name] = type(error), str(error)
@@ -117,14 +120,11 @@ def _load(name: str, dtype: Any = None) -> Backend:
 
 
 def _make(name: str, dtype: Any) -> Backend:
+    """A backend by its name. numba and cupy are imported here alone, since they import layers, which import this."""
     if name == "numba":
-        from .numba_backend import NumbaBackend
-
-        return NumbaBackend(dtype)
+        return importlib.import_module(f"{__name__}.numba.plan").NumbaBackend(dtype)
     if name == "cupy":
-        from .cupy_backend import CupyBackend
-
-        return CupyBackend()
+        return importlib.import_module(f"{__name__}.cupy.plan").CupyBackend()
     return Backend()
 
 

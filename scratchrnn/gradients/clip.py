@@ -8,25 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from .._numerics import expected_underflow
-from ..backends.arrays import Array, namespace, plain
-from ..checks import above_zero
+from .._arguments import above_zero
+from .._arrays import Array, namespace, plain
+from .._numerics import expected_underflow, row_norms
 from ..parameters import Parameters
 
 Gradients = Mapping[str, Array] | Sequence[Array] | Array
-
-
-@expected_underflow
-def row_norms(a: Array) -> Array:
-    """Euclidean norm over the last axis, float64.
-
-    float32 is squared in float64, where none of its numbers over- or underflows; float64 is scaled to at most 1.
-    """
-    xp = namespace(a)
-    a = a.astype(np.float64, copy=False)
-    largest = xp.abs(a).max(axis=-1)
-    scale = xp.where((largest > 0) & (largest < np.inf), largest, 1.0)
-    return scale * xp.sqrt(((a / scale[..., None]) ** 2).sum(axis=-1))
 
 
 def vector_norm(vector: Array) -> Array:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._arguments import above_zero, integer
 from .._numerics import expected_underflow
-from ..checks import above_zero, integer
+from .._progress import progress_bar
 from ..layers import rnn
-from ..progress import progress_bar
 from .lyapunov import check_map
 
 ITERATIONS = 200

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._numerics import expected_underflow
-from ..backends.arrays import Array, namespace
-from .clip import row_norms
+from .._arrays import Array, namespace
+from .._numerics import expected_underflow, row_norms
 
 
 class LayerFlow(NamedTuple):

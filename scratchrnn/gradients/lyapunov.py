@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._arguments import integer
+from .._arrays import as_array, to_numpy
 from .._numerics import expected_underflow
-from ..backends.arrays import as_array, to_numpy
-from ..checks import integer
+from .._progress import progress_bar
 from ..layers import rnn
 from ..parameters import Parameters
-from ..progress import progress_bar
 
 BLOCKS = 20  # of steps, whose means tell the standard error
 

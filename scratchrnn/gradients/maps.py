@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import passes
-from ..backends.arrays import Array, namespace, to_numpy
-from ..backends.numpy_backend import Backend
+from .. import network
+from .._arrays import Array, namespace, to_numpy
+from .._numerics import row_norms
+from ..backends.base import Backend
 from ..layers import rnn
+from ..network import Batch, Forward, Network
 from ..parameters import Parameters
-from ..passes import Batch, Forward, Network
-from .clip import row_norms
 
 NUMBERS = 1 << 22  # entries of traces and derivatives that are in use at a time, near enough
 
@@ -111,7 +111,7 @@ class Walk(NamedTuple):
     def of(cls, model: Any, batch: Batch) -> Walk:
         """Forward over a block of rows."""
         network, backend, params = model._network, model._backend, model.params
-        forward = passes.run(network, backend, params, batch.x, batch.states, batch.lengths)
+        forward = network.run(network, backend, params, batch.x, batch.states, batch.lengths)
         top = max(i for i, layer in enumerate(network.layers) if layer.recurrent) + 1
         bottom = 0 if model.layers[0].takes_vectors else 1  # an embedding's outputs are x
         lower, upper = (
@@ -178,12 +178,12 @@ class Walk(NamedTuple):
         return to_numpy(counted.put(mask, len(self.batch.x), self.backend))
 
     def _back(
-        self, network: Network, traces: list[Any], dy: Array, dstates: passes.States, inputs: bool
+        self, part: Network, traces: list[Any], dy: Array, dstates: network.States, inputs: bool
     ) -> tuple[Array, Any]:
         forward = Forward(None, None, (), traces)
         options: dict[str, Any] = {"batch_rows": 1, "dstates": dstates, "inputs": inputs}
         unread = [(slice(0, dy.shape[1]), self.scratch)]
-        dx, _, flow = passes.backward(network, self.backend, self.params, forward, dy, unread, **options)
+        dx, _, flow = network.backward(part, self.backend, self.params, forward, dy, unread, **options)
         return dx, flow
 
 

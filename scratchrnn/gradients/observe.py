@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import hints
+from .. import _hints
+from .._arrays import Array, to_numpy
 from .._numerics import any_magnitude
-from ..backends.arrays import Array, to_numpy
+from .._progress import progress_bar
+from .._summary import layer_name
 from ..model import SequenceModel
-from ..passes import Batch
-from ..progress import progress_bar
-from ..summary import layer_name
+from ..network import Batch
 from . import maps
 from .clip import global_norm
 from .flow import Flow, LayerFlow, cell_names
 
 if TYPE_CHECKING:
-    from .spectrum import JacobianSpectrum
+    from .jacobians.spectrum import JacobianSpectrum
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,7 +122,7 @@ def gradient_flow(
     >>> seen.lag_map.shape, seen.saturated.shape
     ((5, 5), (1, 5))
     """
-    hints.check_order("gradient_flow(model, x, target)", model, [x, target], SequenceModel)
+    _hints.check_order("gradient_flow(model, x, target)", model, [x, target], SequenceModel)
     if not isinstance(model, SequenceModel):
         raise TypeError(
             f"gradient_flow looks into a SequenceModel, got {type(model).__name__}; of an EncoderDecoder pass its "
@@ -139,7 +139,7 @@ def gradient_flow(
             if asked:
                 seen[name] = compute(model, batch, bar.update)
     if spectrum:
-        from .spectrum import jacobian_spectrum
+        from .jacobians.spectrum import jacobian_spectrum
 
         cell = -result.flow.directions  # forward, as the lag map's k ≤ t: its bound is that of this W_hh
         seen["spectrum"] = jacobian_spectrum(model, x, h0=h0, lengths=lengths, cell=cell, progress=progress)

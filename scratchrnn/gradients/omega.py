@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import passes
+from .. import network
+from .._arguments import normalize, not_negative
+from .._arrays import Array, namespace, to_numpy
 from .._numerics import any_magnitude
-from ..backends.arrays import Array, namespace, to_numpy
-from ..backends.numpy_backend import Backend
-from ..checks import normalize, not_negative
+from ..backends.base import Backend
 from ..layers import rnn
 from ..model import SequenceModel
 from ..parameters import Parameters
@@ -110,7 +110,7 @@ class Omega:
             for layer in model._network.layers
         ]
         unused = [(slice(0, batch.batch_rows), params.like(backend.xp.empty_like(params.vector)))]
-        passes.block_grads(model._network._replace(layers=tuple(layers)), backend, params, batch, unused)
+        network.block_grads(model._network._replace(layers=tuple(layers)), backend, params, batch, unused)
         found = {name: results[name] for name in params if name in results}
         return OmegaValue(
             sum(float(value) for value, _, _ in found.values()),

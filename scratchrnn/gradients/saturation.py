@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.arrays import Array, namespace
-from ..backends.numpy_backend import Backend
-from ..layers.stack import turn
+from .._arrays import Array, namespace
+from .._numerics import reverse_time
+from ..backends.base import Backend
 
 SATURATED = 0.999  # |h| above it: a slope 1 − h² below 0.002
 
@@ -36,5 +36,5 @@ def of_cells(layers: Sequence[Any], backend: Backend, traces: Sequence[Any], len
             directions = 2 if layer.options.get("bidirectional") else 1
             for i, cell in enumerate(getattr(trace, "cells", (trace,))):
                 fractions = twin(cell.h[1:], cell.valid, layer.options["nonlinearity"])
-                result.append((turn(fractions, lengths) if i % directions else fractions).T)
+                result.append((reverse_time(fractions, lengths) if i % directions else fractions).T)
     return result

@@ -18,8 +18,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import Array
-from ..checks import integer, normalize, probability
+from .._arguments import integer, normalize, probability
+from .._arrays import Array
 from ..parameters import Shape
 
 

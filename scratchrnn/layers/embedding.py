@@ -13,10 +13,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import Array, namespace
-from ..checks import integer, normalize
+from .._arguments import integer, normalize
+from .._arrays import Array, namespace
 from ..parameters import Shape
-from .initial import check_init, draw
+from .initializers import check_init, draw
 
 
 class Trace(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import Array, namespace
-from ..checks import above_zero, integer, normalize
+from .._arguments import above_zero, integer, normalize
+from .._arrays import Array, namespace
 from ..parameters import Shape
 
 

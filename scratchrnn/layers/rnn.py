@@ -11,18 +11,26 @@ adjoint test of `check_gradients` sets against `backward`. They run as they stan
 (forward) on complex numbers for the complex-step check. The numba backend, which is the default, computes with jitted
 twins of them: whoever changes this text to see what happens runs it with `use_backend("numpy")` or `--backend numpy`.
 
-The specification, `RNN`, stands in `stack.py`: it may ask for several such layers, and for both directions.
+The specification, `RNN`, may ask for several such layers, and for both directions: `recurrent.py` makes those of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import Array, namespace
-from ..gradients.clip import row_norms
+from .._arguments import boolean, integer, normalize, probability
+from .._arrays import Array, namespace
+from .._numerics import row_norms
+from ..parameters import Shape
+from . import dropout, recurrent
+from .initializers import check_init
+from .initializers import draw as draw_initial
+from .recurrent import suffix
 
 
 class Trace(NamedTuple):
@@ -180,3 +188,115 @@ def flush_subnormals(dh: Array) -> tuple[Array, Array]:
     xp = namespace(dh)
     tiny = (dh != 0) & (xp.abs(dh) < np.finfo(dh.dtype).tiny)
     return xp.where(tiny, 0, dh), tiny.sum()
+
+
+stacked_forward = partial(recurrent.forward, recurrence=forward)
+stacked_backward = partial(recurrent.backward, recurrence=backward)
+stacked_tangent = partial(recurrent.tangent, recurrence=tangent)
+
+
+@dataclass(frozen=True)
+class RNN:
+    """A plain recurrent layer: h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h).
+
+    Parameters
+    ----------
+    input_size : D. Integer tokens (N, T) stand for one-hot vectors of that size.
+    hidden_size : H.
+    num_layers : that many on top of one another, each reading the states of the one below.
+    bidirectional : beside each, another that reads the sequence from its end; outputs are [forward, reverse], 2·H wide.
+    nonlinearity : "tanh", or "relu" for h_t = max(0, …).
+    dropout : probability with which, in training, an output of a lower layer is not seen by the next (`Dropout`).
+    init : rule for the weight matrices; biases start at 0. "xavier" is Glorot uniform, "he" N(0, 2 / inputs),
+        "normal(std)" N(0, std²). "orthogonal", "identity" (with relu: the IRNN) and "spectral(radius)" are for W_hh;
+        the other matrices are then "xavier".
+
+    The model's parameters are W_xh (H, D), W_hh (H, H), b_h (H,); further cells add "_reverse", "_l1", "_l1_reverse", …
+    to these names. Input (N, T, D), output h (N, T, H). The state is (N, H), but (num_layers · directions, N, H), as in
+    PyTorch, where there is more than one cell. Raises ValueError or TypeError that says what was expected.
+    Source: chapter, 循环神经网络(RNN) and 双向RNN(Bi-RNN); Schuster and Paliwal 1997 for both directions.
+
+    >>> list(RNN(3, 4, bidirectional=True).shapes())
+    ['W_xh', 'W_hh', 'b_h', 'W_xh_reverse', 'W_hh_reverse', 'b_h_reverse']
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int = field(default=1, kw_only=True)
+    bidirectional: bool = field(default=False, kw_only=True)
+    nonlinearity: str = field(default="tanh", kw_only=True)
+    dropout: float = field(default=0.0, kw_only=True)
+    init: str = field(default="xavier", kw_only=True)
+
+    recurrent = True
+    takes_tokens = True
+    takes_vectors = True
+
+    def __post_init__(self) -> None:
+        normalize(self, input_size=integer, hidden_size=integer, num_layers=integer, bidirectional=boolean)
+        normalize(self, dropout=probability)
+        if self.nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f'nonlinearity={self.nonlinearity!r} is not known; choose "tanh" or "relu"')
+        if self.dropout and self.num_layers == 1:
+            raise ValueError(
+                f"dropout={self.dropout} acts between the layers of an RNN, and num_layers=1 has none between; "
+                f"put Dropout({self.dropout}) after it"
+            )
+        check_init(self.init)
+
+    @property
+    def cells(self) -> int:
+        """Number of recurrences: levels times directions."""
+        return self.num_layers * (1 + self.bidirectional)
+
+    @property
+    def forward(self) -> Callable[..., Any]:
+        """That of one cell, or of all of them."""
+        return forward if self.cells == 1 else stacked_forward
+
+    @property
+    def backward(self) -> Callable[..., Any]:
+        """As `forward`."""
+        return backward if self.cells == 1 else stacked_backward
+
+    @property
+    def tangent(self) -> Callable[..., Any]:
+        """As `forward`."""
+        return tangent if self.cells == 1 else stacked_tangent
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What these functions need besides arrays."""
+        options: dict[str, Any] = {"nonlinearity": self.nonlinearity}
+        if self.cells > 1:
+            options |= {"num_layers": self.num_layers, "bidirectional": self.bidirectional}
+        return options
+
+    @property
+    def output_size(self) -> int:
+        """H, or 2·H with both directions."""
+        return self.hidden_size * (1 + self.bidirectional)
+
+    def shapes(self) -> dict[str, Shape]:
+        """Parameter shapes by symbol, in the order in which they are stored and drawn."""
+        H = self.hidden_size
+        shapes: dict[str, Shape] = {}
+        for i in range(self.cells):
+            D = self.input_size if i < 1 + self.bidirectional else self.output_size
+            after = suffix(i, self.bidirectional)
+            shapes |= {f"W_xh{after}": (H, D), f"W_hh{after}": (H, H), f"b_h{after}": (H,)}
+        return shapes
+
+    def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Initial parameters."""
+        return draw_initial(rng, self.shapes(), self.init)
+
+    def state_shape(self, rows: int) -> Shape:
+        """Shape of the state of a batch of `rows` rows."""
+        return (rows, self.hidden_size) if self.cells == 1 else (self.cells, rows, self.hidden_size)
+
+    def draw(self, rng: np.random.Generator, steps: int, rows: int, dtype: Any) -> np.ndarray | None:
+        """What dropout between the levels leaves out of a pass over so many steps and rows: (L − 1, T, N, R·H)."""
+        if not self.dropout:
+            return None
+        return dropout.draw(rng, (self.num_layers - 1, steps, rows, self.output_size), self.dropout, dtype)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
+from .._arrays import to_numpy
 from ..model import VanillaRNN
 from .result import Result
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..gradients.lyapunov import lyapunov_spectrum
-from ..progress import progress_bar
+from .._progress import progress_bar
 from .result import Result
 
 EULER = 0.5772156649015329

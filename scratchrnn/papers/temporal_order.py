@@ -30,11 +30,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends import set_num_threads
-from ..backends.arrays import to_numpy
-from ..gradients.clip import row_norms
-from ..progress import progress_bar
+from .._arrays import to_numpy
+from .._numerics import row_norms
+from .._progress import progress_bar
 from ..tasks import temporal_order as task
-from ..training import NonFiniteError
+from ..training.fit import NonFiniteError
 from .result import Result
 
 PROCESSES = 2

@@ -9,25 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .._numerics import expected_underflow
-from ..backends.arrays import to_numpy
-from .style import (
-    COLOURS,
-    GUIDE,
-    LINES,
-    PER_SAMPLE,
-    around_one,
-    axes,
-    integers,
-    label_ends,
-    legend_beside,
-    log,
-    marker,
-    note,
-    positive,
-    quantiles,
-    span,
-    style,
-)
+from .._arrays import to_numpy
+from .style import COLOURS, GUIDE, LINES, PER_SAMPLE, around_one, axes, integers, label_ends, legend_beside, log, marker, note, positive, quantiles, span, style
 
 if TYPE_CHECKING:
     from ..gradients.flow import Flow

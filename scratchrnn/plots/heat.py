@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 
-from ..backends.arrays import to_numpy
+from .._arrays import to_numpy
 from .style import colour_limits, decades, note, positive
 
 ZERO = "#bbbbbb"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from .._numerics import expected_underflow
-from ..backends.arrays import to_numpy
+from .._arrays import to_numpy
 from .flow import plot_flow
 from .maps import plot_input_map, plot_lag_decay, plot_lag_map
 from .spectra import plot_spectrum

@@ -11,22 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
 from .._numerics import expected_underflow
-from .style import (
-    BLUE,
-    GREEN,
-    GREY,
-    GUIDE,
-    VERMILLION,
-    around_one,
-    axes,
-    figure,
-    integers,
-    label_ends,
-    log,
-    note,
-    positive,
-    style,
-)
+from .style import BLUE, GREEN, GREY, GUIDE, VERMILLION, around_one, axes, figure, integers, label_ends, log, note, positive, style
 from .surface import plot_surface
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from .._numerics import expected_underflow
-from ..backends.arrays import to_numpy
+from .._arrays import to_numpy
 from .style import BLUE, GREY, VERMILLION, axes, integers, note, span, style
 
 if TYPE_CHECKING:
-    from ..gradients.spectrum import JacobianSpectrum
+    from ..gradients.jacobians.spectrum import JacobianSpectrum
 
 MAX_LINES = 24  # singular values drawn
 MAX_POINTS = 1000  # lags drawn

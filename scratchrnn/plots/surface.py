@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .._numerics import expected_underflow
-from ..backends.arrays import to_numpy
+from .._arrays import to_numpy
 from .heat import heat_map
 from .style import PURPLE, SKY, VERMILLION, axes, style
 

@@ -13,7 +13,7 @@ from ..gradients.flow import cell_names
 from .style import COLOURS, LINES, integers, legend_beside, log, marker, note, percent, positive, style
 
 if TYPE_CHECKING:
-    from ..gradients.record import FlowRecord
+    from ..training.flow_record import FlowRecord
 
 
 def tracked_panels(record: FlowRecord) -> list[Callable[[Axes], None]]:

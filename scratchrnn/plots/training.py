@@ -10,26 +10,13 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 from .._numerics import expected_underflow
-from ..backends.arrays import to_numpy
+from .._arrays import to_numpy
 from .heat import heat_map
-from .style import (
-    BLUE,
-    GREY,
-    PER_SAMPLE,
-    VERMILLION,
-    axes,
-    figure,
-    integers,
-    log,
-    marker,
-    note,
-    positive,
-    style,
-)
+from .style import BLUE, GREY, PER_SAMPLE, VERMILLION, axes, figure, integers, log, marker, note, positive, style
 from .tracked import tracked_panels
 
 if TYPE_CHECKING:
-    from ..history import History
+    from ..training.history import History
 
 WIDTH, HEIGHT, ROW = 9.0, 5.0, 2.8  # inches: of the two upper panels, and of a row of those below
 

@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
-from ..callbacks import CosineDecay
+from .._arrays import to_numpy
 from ..model import SequenceModel, VanillaRNN
 from ..optimizers import Adam
-from ..training import fit
+from ..training.callbacks import CosineDecay
+from ..training.fit import fit
 from .task import Trained
 
 BASELINE = 1 / 6  # mean squared error of answering the mean

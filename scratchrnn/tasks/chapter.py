@@ -12,16 +12,16 @@ import math
 
 import numpy as np
 
-from ..layers import Layer
+from ..layers.base import Layer
 from ..layers.embedding import Embedding
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..sampling import sample
 from ..sequences import windows
 from ..text import Vocabulary, read_text
-from ..training import fit
+from ..training.fit import fit
 from .characters import CHAPTER
 from .task import Trained
 

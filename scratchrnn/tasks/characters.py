@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
-from ..callbacks import Callback, CosineDecay, TimeLimit
-from ..history import History
-from ..layers import Layer
+from .._arrays import to_numpy
+from ..layers.base import Layer
 from ..layers.dropout import Dropout
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..losses import softmax_cross_entropy
 from ..model import SequenceModel, VanillaRNN
 from ..optimizers import Adam, Optimizer
 from ..text import Vocabulary, Windows, read_text
-from ..training import fit
+from ..training.callbacks import Callback, CosineDecay, TimeLimit
+from ..training.fit import fit
+from ..training.history import History
 
 CHAPTER = files(__package__) / "chapter.txt"  # also where the package is inside a zip file
 CHUNK = 1 << 20  # numbers in the widest array that `metric` holds at a time

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from ..callbacks import CosineDecay
 from ..encoder_decoder import EncoderDecoder
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..sequences import pad
 from ..text import Vocabulary
-from ..training import fit
+from ..training.callbacks import CosineDecay
+from ..training.fit import fit
 from .task import Trained, split
 
 FIRST, LAST = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)

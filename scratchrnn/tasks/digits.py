@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
-from ..callbacks import CosineDecay
-from ..layers import Layer
+from .._arrays import to_numpy
+from ..layers.base import Layer
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
-from ..training import fit
+from ..training.callbacks import CosineDecay
+from ..training.fit import fit
 from .task import Noisy, Part, Trained, accuracy, need, split
 
 

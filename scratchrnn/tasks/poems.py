@@ -15,15 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
-from ..callbacks import CosineDecay
+from .._arrays import to_numpy
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..sequences import pad
 from ..text import Vocabulary, read_text
-from ..training import fit
+from ..training.callbacks import CosineDecay
+from ..training.fit import fit
 from .task import Trained
 
 FILE = files(__package__) / "poems.txt"  # also where the package is inside a zip file

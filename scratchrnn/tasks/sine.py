@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..history import History
 from ..model import SequenceModel, VanillaRNN
 from ..optimizers import Adam, Optimizer
 from ..sequences import windows
-from ..training import fit
+from ..training.fit import fit
+from ..training.history import History
 
 
 class Sine(NamedTuple):

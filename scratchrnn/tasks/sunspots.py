@@ -20,13 +20,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import sequences
-from ..backends.arrays import to_numpy
-from ..callbacks import CosineDecay
+from .._arrays import to_numpy
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
-from ..training import fit
+from ..training.callbacks import CosineDecay
+from ..training.fit import fit
 from .task import Noisy, Trained, need
 
 TRAIN = 247  # years: 1700 … 1946

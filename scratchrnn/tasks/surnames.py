@@ -15,17 +15,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..callbacks import CosineDecay
-from ..layers import Layer
+from ..layers.base import Layer
 from ..layers.dropout import Dropout
 from ..layers.embedding import Embedding
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..sequences import pad
 from ..text import Vocabulary
-from ..training import fit
+from ..training.callbacks import CosineDecay
+from ..training.fit import fit
 from .task import Part, Trained, accuracy, need
 
 LOCALES = {

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
-from ..history import History
+from .._arrays import to_numpy
 from ..model import SequenceModel
+from ..training.history import History
 
 # The modules that bring data, and the packages that they are in.
 PACKAGES = {"sklearn": "scikit-learn", "aeon": "aeon", "faker": "Faker", "statsmodels": "statsmodels"}

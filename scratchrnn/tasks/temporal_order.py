@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
-from ..callbacks import Callback
-from ..history import History
+from .._arrays import to_numpy
 from ..model import SequenceModel, VanillaRNN
 from ..optimizers import SGD
-from ..training import fit
+from ..training.callbacks import Callback
+from ..training.fit import fit
+from ..training.history import History
 from .task import Trained
 
 SYMBOLS, CLASSES = "ABcdef", ("AA", "AB", "BA", "BB")

@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends.arrays import to_numpy
-from ..callbacks import CosineDecay
+from .._arrays import to_numpy
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..sequences import pad
-from ..training import fit
+from ..training.callbacks import CosineDecay
+from ..training.fit import fit
 from .task import Trained
 
 # As in ABC notation with L:1/8. C … B is the octave from middle C, c … b the one above, a comma the one below; the

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..callbacks import CosineDecay
-from ..layers import Layer
+from ..layers.base import Layer
 from ..layers.linear import Linear
-from ..layers.stack import RNN
+from ..layers.rnn import RNN
 from ..model import SequenceModel
 from ..optimizers import Adam
 from ..sequences import pad
-from ..training import fit
+from ..training.callbacks import CosineDecay
+from ..training.fit import fit
 from .task import Part, Trained, accuracy, need
 
 

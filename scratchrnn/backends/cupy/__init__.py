@@ -1,0 +1,1 @@
+"""CuPy: arrays on a CUDA device."""

@@ -1,0 +1,1 @@
+"""Numba: compiled kernels, on several threads."""

@@ -1,0 +1,131 @@
+"""Numba: jitted twins of the text, and the rows of a batch cut into blocks that run on several threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from importlib import import_module
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..._arrays import Array
+from ..base import Backend, Item, Result, Shape
+from .threads import pool
+from .workspace import LIMIT, room
+
+MAX_BLOCKS = 8
+TOGETHER = 64  # rows that blocks run as one have at most: enough to share a weight among
+CACHED = 1 << 20  # bytes of weights that stay in a second-level cache beside what a step reads
+NEAR = 3 << 20  # bytes that a run may leave behind, to find them not too far away when it comes to sums over all steps
+MIN_WORK = 1 << 22  # multiplications going forward: with the way back about half a millisecond, worth handing over
+
+
+def import_numba() -> None:
+    """Import Numba, but not SciPy's linear algebra on its behalf.
+
+    Numba's first kernel makes it import `numba.np.arraymath`, which imports scipy.linalg to see whether compiled code
+    could call BLAS. Ours never does; where SciPy is installed, that took a fifth of the time from the start of Python
+    to the first gradients (0.2 of 1.0 s). So arraymath is imported here, and for that moment its question whether BLAS
+    is there (`ensure_blas`) asks nothing. Numba asks again whenever it compiles such a call.
+    """
+    import_module("numba")
+    if "scipy" not in sys.modules or "numba.np.arraymath" in sys.modules:  # numba imports scipy where it is installed
+        return
+    with suppress(ImportError, AttributeError):  # of a Numba that has other names: it imports what it wants
+        linalg: Any = import_module("numba.np.linalg")
+        ensure_blas = linalg.ensure_blas
+        try:
+            linalg.ensure_blas = lambda: None
+            import_module("numba.np.arraymath")
+        finally:  # also after an interrupt
+            linalg.ensure_blas = ensure_blas
+            arraymath: Any = sys.modules.get("numba.np.arraymath")
+            if arraymath is not None:
+                arraymath.ensure_blas = ensure_blas
+
+
+def brief(error: Exception) -> str:
+    """Kind and first line of an error; those of Numba's compiler are pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+class NumbaBackend(Backend):
+    """NumPy arrays, with jitted twins for the functions that cost time; what has no twin runs as its text.
+
+    Raises ImportError that says what to install where numba does not import, and RuntimeError where it imports and
+    cannot compute. That is found out by a small product in a dtype (None: float64).
+    """
+
+    name: ClassVar[str] = "numba"
+
+    def __init__(self, dtype: Any = None) -> None:
+        try:
+            import_numba()
+        except Exception as error:  # a numba that does not suit this numpy or python fails in several ways
+            raise ImportError(
+                f"the numba backend needs the package numba, which does not import ({brief(error)}): pip install numba"
+            ) from error
+        numba: Any = import_module("numba")
+        if getattr(getattr(numba, "config", None), "DISABLE_JIT", False):
+            raise RuntimeError(
+                "the numba backend cannot compute while NUMBA_DISABLE_JIT is set: unset it, or choose the backend numpy"
+            )
+        try:
+            from .layers import FILLS, TWINS
+            from .twins import ROWS, check
+
+            check(np.dtype(np.float64 if dtype is None else dtype))
+        except MemoryError:  # says nothing about the next time
+            raise
+        except Exception as error:  # kernels use parts of Numba that another version may name or build differently
+            raise RuntimeError(
+                f"the numba backend cannot compute with numba {getattr(numba, '__version__', '(unknown version)')} "
+                f"({brief(error)}): pip install --upgrade numba scratchrnn, or choose the backend numpy"
+            ) from error
+        self._twins, self.fills, self._tile = TWINS, FILLS, ROWS
+
+    def twin(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The jitted function with the same arguments and results, or the text itself where there is none."""
+        return self._twins.get(function, function)
+
+    def room(self) -> AbstractContextManager[Any]:
+        """A block of code whose arrays from `empty` are used again by the next block: nothing of them may leave it."""
+        return room()
+
+    def empty(self, shape: Shape, dtype: np.dtype) -> Array:
+        """An array whose entries are whatever was there."""
+        return room().empty(shape, dtype)
+
+    def cut(self, rows: int, work: int) -> list[slice]:
+        """At most 8 blocks of whole tiles of rows, the last with what is left over, as even as can be.
+
+        By shape alone, whatever the number of threads. The few rows that fill no tile are computed in another way
+        (`numba_twins.write_rows`); with whole tiles before it they are the same ones, whether a block runs by itself or
+        together with others.
+        """
+        tiles = rows // self._tile
+        n = min(MAX_BLOCKS, tiles, work // MIN_WORK)
+        if n <= 1:
+            return [slice(0, rows)]
+        starts = [-(-i * tiles // n) * self._tile for i in range(n)]
+        return [slice(start, end) for start, end in zip(starts, [*starts[1:], rows], strict=True)]
+
+    def together(self, blocks: Sequence[slice], weights: int, row: int) -> list[range]:
+        """One run of neighbouring blocks for each thread, or more where it would have too many rows; long runs first.
+
+        The states of a run shall still be near when it goes back. Where the weights are far away themselves, sharing
+        them among many rows is worth more, and its states need only find place in a room.
+        """
+        most = max(1, min(TOGETHER, (NEAR if weights <= CACHED else LIMIT) // max(1, row)))
+        threads = min(pool.size, len(blocks))
+        turns = -(-blocks[-1].stop // (most * threads))
+        n = min(len(blocks), turns * threads)
+        ends = [-(-i * len(blocks) // n) for i in range(n + 1)]
+        return [range(*pair) for pair in zip(ends, ends[1:], strict=False)]
+
+    def map(self, function: Callable[[Item], Result], blocks: Sequence[Item]) -> list[Result]:
+        """[function(block) for block in blocks] on the threads of the pool, results in order."""
+        return pool.map(function, blocks)

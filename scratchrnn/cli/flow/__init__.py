@@ -1,0 +1,1 @@
+"""The command `scratchrnn flow`: gradients that vanish and explode, measured and drawn."""

@@ -1,0 +1,1 @@
+"""Are the gradients right? Three references beside the analytic gradient."""

@@ -1,0 +1,1 @@
+"""Training: the loop of updates, its minibatches, its history."""
