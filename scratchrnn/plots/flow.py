@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from .._numerics import expected_underflow
 from .._arrays import to_numpy
-from .style import COLOURS, GUIDE, LINES, PER_SAMPLE, around_one, axes, integers, label_ends, legend_beside, log, marker, note, positive, quantiles, span, style
-
-if TYPE_CHECKING:
-    from ..gradients.flow import Flow
+from .._numerics import expected_underflow
+from ..gradients.flow import Flow
+from .style import (
+    COLOURS,
+    GUIDE,
+    LINES,
+    PER_SAMPLE,
+    around_one,
+    axes,
+    integers,
+    label_ends,
+    legend_beside,
+    log,
+    marker,
+    note,
+    positive,
+    quantiles,
+    span,
+    style,
+)
 
 
 @expected_underflow

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from .._numerics import expected_underflow
 from .._arrays import to_numpy
+from .._numerics import expected_underflow
 from .heat import heat_map
 from .style import BLUE, GREY, axes, integers, log, marker, note, positive, quantiles, span, style
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from .._numerics import expected_underflow
 from .._arrays import to_numpy
+from .._numerics import expected_underflow
 from .flow import plot_flow
 from .maps import plot_input_map, plot_lag_decay, plot_lag_map
+from .protocols import GradientFlowLike
 from .spectra import plot_spectrum
 from .style import BLUE, COLOURS, GREY, LINES, axes, figure, integers, log, marker, percent, positive, span, style
-
-if TYPE_CHECKING:
-    from ..gradients.observe import GradientFlow
 
 WIDTH, ROW = 9.5, 3.7  # inches
 
 
 @expected_underflow
-def plot_gradient_flow(flow: GradientFlow, fig: Figure | SubFigure | None = None, *, title: str | None = None) -> Any:
+def plot_gradient_flow(
+    flow: GradientFlowLike, fig: Figure | SubFigure | None = None, *, title: str | None = None
+) -> Any:
     """Everything that `gradient_flow` measured, two panels to a row, under a title (None: flow.about).
 
     Norms over time with the saturated fraction below them, the gradient of each tensor, lag map and input map, decay
@@ -52,16 +52,16 @@ def plot_gradient_flow(flow: GradientFlow, fig: Figure | SubFigure | None = None
     return fig
 
 
-def gradient_flow_size(flow: GradientFlow) -> tuple[float, float]:
+def gradient_flow_size(flow: GradientFlowLike) -> tuple[float, float]:
     """Width and height in inches that `plot_gradient_flow` gives to its figure."""
     return WIDTH, ROW * _rows(flow)
 
 
-def _rows(flow: GradientFlow) -> int:
+def _rows(flow: GradientFlowLike) -> int:
     return (len(_panels(flow)) + 2) // 2
 
 
-def _panels(flow: GradientFlow) -> list[Callable[[Axes], Any]]:
+def _panels(flow: GradientFlowLike) -> list[Callable[[Axes], Any]]:
     """What stands after the norms over time."""
     spectrum = flow.spectrum
     panels: list[Callable[[Axes], Any]] = [partial(plot_tensor_norms, flow.grad_norms)]
@@ -79,12 +79,12 @@ def _panels(flow: GradientFlow) -> list[Callable[[Axes], Any]]:
     return panels
 
 
-def top_cells(flow: GradientFlow) -> str:
+def top_cells(flow: GradientFlowLike) -> str:
     """Whose states the lag map is about, where there are several cells: the top level, both directions together."""
     return flow.cells[-1].removesuffix(" reverse") if len(flow.cells) > 1 else ""
 
 
-def spectrum_cell(flow: GradientFlow) -> str:
+def spectrum_cell(flow: GradientFlowLike) -> str:
     """Whose singular values the spectrum has, where there are several cells: the top level, forward."""
     return flow.cells[-flow.flow.directions] if len(flow.cells) > 1 else ""
 

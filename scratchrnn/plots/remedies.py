@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from .._numerics import expected_underflow
 from .._arrays import to_numpy
+from .._numerics import expected_underflow
 from .style import COLOURS, LINES, axes, integers, label_ends, log, marker, note, positive, span, style
 
 LAG = r"lag $T - 1 - t$  (steps back from the loss)"

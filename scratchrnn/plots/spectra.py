@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from .._numerics import expected_underflow
 from .._arrays import to_numpy
+from .._numerics import expected_underflow
+from .protocols import JacobianSpectrumLike
 from .style import BLUE, GREY, VERMILLION, axes, integers, note, span, style
-
-if TYPE_CHECKING:
-    from ..gradients.jacobians.spectrum import JacobianSpectrum
 
 MAX_LINES = 24  # singular values drawn
 MAX_POINTS = 1000  # lags drawn
@@ -22,7 +20,7 @@ BELOW = 20  # powers of ten below the greatest singular value that are drawn wha
 
 
 @expected_underflow
-def plot_spectrum(spectrum: JacobianSpectrum, ax: Axes | None = None, *, cell: str = "") -> Axes:
+def plot_spectrum(spectrum: JacobianSpectrumLike, ax: Axes | None = None, *, cell: str = "") -> Axes:
     """The singular values of ∂h_t/∂h_{t−lag} against the lag, from the greatest (dark) to the least (light): a fan.
 
     The axis is log₁₀ σ itself, for a product of many Jacobians leaves the range of a float. The dotted line is the

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from ..gradients.flow import cell_names
+from .protocols import FlowRecordLike
 from .style import COLOURS, LINES, integers, legend_beside, log, marker, note, percent, positive, style
 
-if TYPE_CHECKING:
-    from ..training.flow_record import FlowRecord
 
-
-def tracked_panels(record: FlowRecord) -> list[Callable[[Axes], None]]:
+def tracked_panels(record: FlowRecordLike) -> list[Callable[[Axes], None]]:
     """Functions that each draw a panel, for what was recorded besides the norms of the top layer."""
     panels: list[Callable[[Axes], None]] = []
     if record.layers.shape[1] > 1:
@@ -32,7 +29,7 @@ def tracked_panels(record: FlowRecord) -> list[Callable[[Axes], None]]:
     return panels
 
 
-def _layers(record: FlowRecord, ax: Axes) -> None:
+def _layers(record: FlowRecordLike, ax: Axes) -> None:
     """The root mean square over time steps of N · ‖∂L/∂h_t‖ per sample, one line per cell."""
     style(ax, "Each layer", "update", r"$\sqrt{N}\,\Vert\partial L/\partial h_t\Vert$, mean over $t$")
     per_sample = record.layers * np.sqrt(np.array(record.batch_rows, dtype=float))[:, None, None]
@@ -44,7 +41,7 @@ def _layers(record: FlowRecord, ax: Axes) -> None:
     )
 
 
-def _saturated(record: FlowRecord, ax: Axes) -> None:
+def _saturated(record: FlowRecordLike, ax: Axes) -> None:
     """The fraction of saturated units, mean over time steps, one line per cell."""
     style(ax, "Saturated units", "update", "fraction, mean over $t$")
     means = _mean(record.saturated)
@@ -65,12 +62,12 @@ def _saturated(record: FlowRecord, ax: Axes) -> None:
         legend_beside(ax)
 
 
-def _tensors(record: FlowRecord, table: Mapping[str, np.ndarray], title: str, ylabel: str, ax: Axes) -> None:
+def _tensors(record: FlowRecordLike, table: Mapping[str, np.ndarray], title: str, ylabel: str, ax: Axes) -> None:
     style(ax, title, "update", ylabel)
     _lines(ax, record, table)
 
 
-def _lines(ax: Axes, record: FlowRecord, curves: Mapping[str, np.ndarray]) -> None:
+def _lines(ax: Axes, record: FlowRecordLike, curves: Mapping[str, np.ndarray]) -> None:
     """Curves over the updates on a log scale, with a legend beside them."""
     integers(ax.xaxis)
     zeros = 0

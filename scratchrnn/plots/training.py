@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from .._numerics import expected_underflow
 from .._arrays import to_numpy
+from .._numerics import expected_underflow
 from .heat import heat_map
+from .protocols import HistoryLike
 from .style import BLUE, GREY, PER_SAMPLE, VERMILLION, axes, figure, integers, log, marker, note, positive, style
 from .tracked import tracked_panels
-
-if TYPE_CHECKING:
-    from ..training.history import History
 
 WIDTH, HEIGHT, ROW = 9.0, 5.0, 2.8  # inches: of the two upper panels, and of a row of those below
 
 
 @expected_underflow
-def plot_loss(history: History, ax: Axes | None = None) -> Axes:
+def plot_loss(history: HistoryLike, ax: Axes | None = None) -> Axes:
     """The loss per epoch, and the validation loss, on a log scale. Returns the axes.
 
     Raises ValueError before the first epoch has finished.
@@ -49,7 +47,9 @@ def plot_loss(history: History, ax: Axes | None = None) -> Axes:
 
 
 @expected_underflow
-def plot_gradients(history: History, fig: Figure | SubFigure | None = None, *, clip_norm: float | None = None) -> Any:
+def plot_gradients(
+    history: HistoryLike, fig: Figure | SubFigure | None = None, *, clip_norm: float | None = None
+) -> Any:
     """‖∂L/∂h_t‖ over time steps and updates as a heat map; beside it the global norm of each update before clipping.
 
     Both share the axis of updates. Clipped updates are marked; clip_norm, where given, draws the limit. Entries that
@@ -85,7 +85,7 @@ def plot_gradients(history: History, fig: Figure | SubFigure | None = None, *, c
     return fig
 
 
-def gradients_size(history: History) -> tuple[float, float]:
+def gradients_size(history: HistoryLike) -> tuple[float, float]:
     """Width and height in inches that `plot_gradients` gives to its figure."""
     return WIDTH, HEIGHT + ROW * ((len(tracked_panels(history.flow)) + 1) // 2)
 
@@ -124,7 +124,7 @@ def plot_prediction(
     return fig
 
 
-def _flow_map(history: History, ax: Axes) -> None:
+def _flow_map(history: HistoryLike, ax: Axes) -> None:
     """The heat map of ‖∂L/∂h_t‖ per sample, with its colour bar."""
     table, updates = history.flow.per_sample, history.flow.updates
     style(ax, "Gradient at each time step", "time step $t$", "update", grid=False)
@@ -136,7 +136,7 @@ def _flow_map(history: History, ax: Axes) -> None:
     integers(ax.yaxis)
 
 
-def _norm_per_update(history: History, ax: Axes, clip_norm: float | None) -> None:
+def _norm_per_update(history: HistoryLike, ax: Axes, clip_norm: float | None) -> None:
     """The global norm of each update on a log scale, updates upwards."""
     clipped = np.array(history.clipped, dtype=bool)
     limited = clip_norm is not None or clipped.any()
