@@ -191,7 +191,7 @@ def test_the_picture_of_temporal_order(tmp_path: Path) -> None:
     files = temporal_order.draw(runs, tmp_path) | temporal_order.keep(runs, tmp_path)
     assert set(files) == {"temporal-order.png", "temporal-order.json"}
     assert (tmp_path / "temporal-order.png").read_bytes().startswith(PNG)
-    figure: Any = pictures.plot_temporal_order(runs[:4], plots.new_figure())
+    figure: Any = pictures.plot_temporal_order(temporal_order.with_intervals(runs[:4]), plots.new_figure())
     assert len(figure.axes) == 4 and [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["none\n3 of 4"]
 
 

@@ -92,7 +92,9 @@ def draw(swept: Sweep, out: Path) -> dict[str, str]:
     """bifurcation.png."""
     from ..plots import new_figure, papers
 
+    x = np.linspace(swept.low.min(), swept.high.max(), 2001)
+    b, slope = fixed_points(x, swept.w)
     figure = new_figure(7, 4.5)
-    papers.plot_bifurcation(swept, figure.subplots())
+    papers.plot_bifurcation(swept, (x, b, slope), saddle_nodes(swept.w), figure.subplots())
     figure.savefig(out / "bifurcation.png")
     return {"bifurcation.png": "where the state of one unit ends against b, with the exact fixed points"}

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..gradients.lyapunov import lyapunov_spectrum
 from .._progress import progress_bar
+from ..gradients.lyapunov import lyapunov_spectrum
 from .result import Result
 
 EULER = 0.5772156649015329

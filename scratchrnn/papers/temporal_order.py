@@ -29,10 +29,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backends import set_num_threads
 from .._arrays import to_numpy
 from .._numerics import row_norms
 from .._progress import progress_bar
+from ..backends import set_num_threads
 from ..tasks import temporal_order as task
 from ..training.fit import NonFiniteError
 from .result import Result
@@ -146,6 +146,12 @@ def by_setting(runs: Iterable[Run]) -> dict[Setting, list[Run]]:
     return groups
 
 
+def with_intervals(runs: Iterable[Run]) -> list[tuple[Setting, list[Run], tuple[float, float]]]:
+    """Each setting, its runs, and the 95 % confidence interval of the share of them that solved the task."""
+    groups = by_setting(runs).items()
+    return [(setting, group, wilson(sum(run.solved for run in group), len(group))) for setting, group in groups]
+
+
 def measure(quick: bool, progress: bool, seeds: int | None = None) -> list[Run]:
     """Train them all."""
     return study(QUICK, seeds or 2, progress) if quick else study(SETTINGS, seeds or 10, progress)
@@ -154,9 +160,8 @@ def measure(quick: bool, progress: bool, seeds: int | None = None) -> list[Run]:
 def results(runs: Iterable[Run]) -> list[Result]:
     """The share of solved runs of each setting."""
     found = []
-    for setting, some in by_setting(runs).items():
+    for setting, some, (low, high) in with_intervals(runs):
         times = [run.updates for run in some if run.solved]
-        low, high = wilson(len(times), len(some))
         seen, of = setting.seen
         note = f"{len(times)} of {len(some)}, 95 % in [{low:.2f}, {high:.2f}]; a plain loop: {seen} of {of}"
         note += f"; median {np.median(times):,.0f} updates" if times else ""
@@ -190,6 +195,7 @@ def draw(runs: list[Run], out: Path) -> dict[str, str]:
     """Write temporal-order.png."""
     from ..plots import new_figure, papers
 
-    figure = new_figure(10.5, 2.7 * len({setting[:3] for setting in by_setting(runs)}) + 0.6)
-    papers.plot_temporal_order(runs, figure).savefig(out / "temporal-order.png")
+    groups = with_intervals(runs)
+    figure = new_figure(10.5, 2.7 * len({setting[:3] for setting, *_ in groups}) + 0.6)
+    papers.plot_temporal_order(groups, figure).savefig(out / "temporal-order.png")
     return {"temporal-order.png": "how many runs solved temporal order, and the norms that explain it"}

@@ -136,5 +136,6 @@ def draw(wall: Wall, out: Path) -> dict[str, str]:
     from ..plots import new_figure, papers
 
     figure = new_figure(*SIZE)
-    papers.plot_wall(wall, figure).savefig(out / "wall.png")
+    drawn = papers.plot_wall(wall.surface, steepest(wall.surface), wall.plain, wall.clipped, figure)
+    drawn.savefig(out / "wall.png")
     return {"wall.png": "the error of one unit over w and b, its gradient, and two ways down"}
