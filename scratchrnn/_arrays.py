@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import sys
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +20,30 @@ def namespace(array: Array) -> ModuleType:
     """The module whose functions work on this array: numpy, or cupy for an array on a device."""
     kind = type(array)
     return np if kind is np.ndarray or kind.__module__.partition(".")[0] != "cupy" else sys.modules["cupy"]
+
+
+def map_arrays(function: Callable[..., Any], first: Any, *others: Any) -> Any:
+    """The function applied to an array, or to every array of a tuple or NamedTuple, however nested; None stays None.
+
+    With several such structures of the same form, function takes the arrays at the same place in each.
+    """
+    if first is None:
+        return None
+    if not isinstance(first, tuple):
+        return function(first, *others)
+    parts = [map_arrays(function, *entries) for entries in zip(first, *others, strict=True)]
+    return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
+
+
+def detach(array: Array) -> Array:
+    """The array, in memory of its own: a copy of what is a part of other memory, such as a workspace or all states."""
+    return array if getattr(array, "base", None) is None else array.copy()
+
+
+def side_by_side(arrays: Sequence[Array], axis: int, order: Array | None = None) -> Array:
+    """Arrays joined along an axis, whose entries are then put in this order (None: left as they are)."""
+    joined = namespace(arrays[0]).concatenate(arrays, axis) if len(arrays) > 1 else arrays[0]
+    return joined if order is None else joined.take(order, axis=axis)
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _hints
-from ._arrays import Array, plain, to_numpy
-from .backends.base import Backend
+from ._arrays import Array, map_arrays, namespace, plain, to_numpy
 
 
-class Counted(NamedTuple):
+class StepSelection(NamedTuple):
     """The wanted outputs of a time-major (T, N, …) array: K steps of every row, and which of those entries count.
 
     index : what `h[index]` takes: all steps, one step, some steps, or one step of each row.
-    mask : (K, N) bool, or None where every taken entry counts.
+    mask : (K, N) bool, or None where every selected entry counts.
     total : number of counted entries in the whole batch.
     """
 
@@ -24,50 +23,42 @@ class Counted(NamedTuple):
     mask: Array | None
     total: int
 
-    def take(self, h: Array) -> Array:
+    @property
+    def every_step(self) -> bool:
+        """Whether all T steps are selected: then `gather` and `scatter` change nothing."""
+        return isinstance(self.index, slice) and self.index == slice(None)
+
+    def gather(self, h: Array) -> Array:
         """(T, N, …) → (K, N, …)."""
-        taken = h[self.index]
-        return taken if taken.ndim == h.ndim else taken[None]  # one step of each row
+        selected = h[self.index]
+        return selected if selected.ndim == h.ndim else selected[None]  # one step of each row
 
-    def put(self, taken: Array, T: int, backend: Backend, last: Array | None = None) -> Array:
-        """(K, N, …) → (T, N, …), zero at the steps that were not taken: the transpose of `take`.
-
-        Where the last step alone was taken and there is a place for it, an array whose last rows are as many as those
-        of a step, it goes there, and no step is left: nothing of T steps has to be made then. (Host arrays only: what
-        is kept for that must not outlive a change of device.)
-        """
-        if isinstance(self.index, slice):
-            if self.index == slice(None):
-                return taken
-            if last is not None and self.mask is None and backend.xp is np:
-                last.reshape(-1, *taken.shape[1:])[-1] = taken[0]
-                return _zeros((T, *taken.shape[1:]), last.dtype)
-        h = backend.empty((T, *taken.shape[1:]), taken.dtype)
-        h[...] = 0
-        h[self.index] = taken.reshape(h[self.index].shape)
-        return h
-
-    def on(self, backend: Backend) -> Counted:
-        """The same with its arrays where the backend computes."""
+    def map(self, function: Callable[[Array], Array]) -> StepSelection:
+        """The same with its arrays changed, such as moved to where a backend computes."""
         index = self.index
         if isinstance(index, slice) and self.mask is None:
             return self
-        if isinstance(index, tuple):
-            index = tuple(backend.asarray(i) for i in index)
-        elif not isinstance(index, slice):
-            index = backend.asarray(index)
-        return Counted(index, None if self.mask is None else backend.asarray(self.mask), self.total)
+        if not isinstance(index, slice):
+            index = map_arrays(function, index)
+        return StepSelection(index, map_arrays(function, self.mask), self.total)
 
-    def rows(self, block: Any) -> Counted:
-        """The same for a block of rows (a slice, or their numbers); `total` stays that of the whole batch."""
+    def select(self, rows: Any) -> StepSelection:
+        """The same for some rows (a slice, or their numbers); `total` stays that of the whole batch."""
         index = self.index
         if isinstance(index, tuple):  # (step of each row, row)
-            steps = index[0][block]
+            steps = index[0][rows]
             index = (steps, index[1][: len(steps)])
-        return Counted(index, None if self.mask is None else self.mask[:, block], self.total)
+        return StepSelection(index, None if self.mask is None else self.mask[:, rows], self.total)
 
 
-def counted_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> Counted:
+def scatter(selected: Array, index: Any, T: int) -> Array:
+    """(K, N, …) → (T, N, …), zero at the steps that `index` does not select: the transpose of `gather`."""
+    h = namespace(selected).zeros((T, *selected.shape[1:]), selected.dtype)
+    h[index] = selected.reshape(h[index].shape)
+    return h
+
+
+def select_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> StepSelection:
     """Read `steps`: "all", "last", or a boolean mask (T,) or (N, T). Entries past a row's length never count.
 
     Raises ValueError for an unknown word, a mask of another shape, or when nothing counts; TypeError for a mask that is
@@ -76,32 +67,26 @@ def counted_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> Cou
     if isinstance(steps, str):
         if steps == "last":
             index: Any = slice(T - 1, T) if lengths is None else (lengths - 1, np.arange(N))
-            return Counted(index, None, N)
+            return StepSelection(index, None, N)
         if steps != "all":
             raise ValueError(f'steps={steps!r} is not known; use "all", "last" or a boolean mask (T,) or (N, T)')
         if lengths is None:
-            return Counted(slice(None), None, N * T)
+            return StepSelection(slice(None), None, N * T)
         chosen = np.ones((T, 1), dtype=bool)
     else:
         chosen = _mask(steps, T, N)
-    taken = chosen.any(axis=1)  # (T,): steps at which some row counts
+    selected = chosen.any(axis=1)  # (T,): steps at which some row counts
     mask: np.ndarray = np.broadcast_to(chosen, (T, N))
     if lengths is not None:
         mask = mask & (np.arange(T)[:, None] < lengths)
-    mask = mask[taken]
+    mask = mask[selected]
     total = int(mask.sum())
     if total == 0:
         raise ValueError(
             "no step counts: the mask is False everywhere" + ("" if lengths is None else " within the lengths")
         )
-    index = slice(None) if taken.all() else np.flatnonzero(taken)
-    return Counted(index, None if mask.all() else mask, total)
-
-
-@lru_cache(64)
-def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of zeros that takes the memory of one, to be read only."""
-    return np.broadcast_to(np.zeros((), dtype), shape)
+    index = slice(None) if selected.all() else np.flatnonzero(selected)
+    return StepSelection(index, None if mask.all() else mask, total)
 
 
 def _mask(steps: Any, T: int, N: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from . import _hints
 from ._arrays import Array, as_array, namespace, to_numpy
 from ._numerics import all_finite
-from ._steps import Counted
+from ._steps import StepSelection
 from .backends.base import Backend
 
 
@@ -50,7 +50,7 @@ def sequences(
             t, n = where = _first(~right)
             hint = _input_hint(value, x.T, features, False, vectors_allowed)
             raise IndexError(f"token {int(x[where])} at x[{n}, {t}] is outside 0 … {features - 1}{hint}")
-    elif not backend.twin(all_finite)(x):
+    elif not backend.kernel(all_finite)(x):
         t, n, d = where = _not_finite(x)
         raise ValueError(f"x[{n}, {t}, {d}] is {float(x[where])} in {x.dtype}; every input must be finite")
     return (x.astype(np.int64, copy=False) if tokens else x), lengths
@@ -112,7 +112,7 @@ def state(h0: Any, shape: tuple[int, ...], dtype: np.dtype, backend: Backend, nu
         hint = _hints.advice(name, value, h0, _hints.states(shape), lambda h0: h0.shape == shape)
         raise ValueError(f"expected h0 of shape {letters} = {shape}, got {h0.shape}{hint}")
     h0 = _cast(h0, dtype, backend)
-    if not backend.twin(all_finite)(h0):
+    if not backend.kernel(all_finite)(h0):
         where = _not_finite(h0)
         raise ValueError(f"{name}{list(where)} is {float(h0[where])} in {h0.dtype}; every state must be finite")
     return h0
@@ -122,7 +122,7 @@ def targets(
     target: Any,
     loss: str,
     steps: Any,
-    counted: Counted,
+    counted: StepSelection,
     N: int,
     T: int,
     outputs: int,
@@ -156,7 +156,7 @@ def targets(
 
     taken = target[None] if last else target.swapaxes(0, 1)[counted.index]
     taken = _cast(taken, taken.dtype if classes else dtype, backend)
-    if not classes and backend.twin(all_finite)(taken):
+    if not classes and backend.kernel(all_finite)(taken):
         return taken
     right = (taken >= 0) & (taken < outputs) if classes else backend.xp.isfinite(taken)
     if counted.mask is not None:

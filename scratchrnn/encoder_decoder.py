@@ -20,7 +20,6 @@ from ._arrays import Array, as_array, namespace, to_numpy
 from ._numerics import any_magnitude
 from .backends import resolve
 from .gradients.flow import Flow, LayerFlow
-from .gradients.saturation import of_cells
 from .model import LossAndGrads, Outputs, SequenceModel
 from .network import Batch
 from .parameters import Parameters, assign
@@ -115,33 +114,33 @@ class EncoderDecoder:
         target.
         """
         encoder = self.encoder
-        source, states, inside, counted = encoder._check_inputs(x, h0, lengths)
+        source, states, inside, selection = encoder.check_inputs(x, h0, lengths)
         shifted = self._taught(x, target)
-        batch = Batch(source, states, inside, source, counted, source.shape[1])
+        batch = Batch(source, states, inside, source, selection, source.shape[1])
+        net = encoder.network
         read = _read(encoder, batch, rng)
-        first = encoder._unpack_states(read.h_last)
+        first = encoder.unpack_states(read.h_last)
         written = self.decoder.loss_and_grads(shifted, target, first, steps, rng=rng, saturation=saturation)
         grads = self.params.like(namespace(self.params.vector).empty_like(self.params.vector))
         encoder_grads = encoder.params.like(grads.vector[: encoder.params.vector.size])
         grads.vector[encoder.params.vector.size :] = written.grads.vector
-        net, backend = encoder._network, encoder._backend
-        _, grads_h0, flow = network.backward(
+        result = network.backward(
             net,
-            backend,
             encoder.params,
             read,
-            backend.xp.zeros_like(read.y),
-            [(slice(0, batch.batch_rows), encoder_grads)],
+            network.zeros_like(read.y),
+            entries=[(slice(0, batch.batch_rows), encoder_grads)],
             batch_rows=batch.batch_rows,
-            dstates=tuple(self.decoder._pack_states(written.grads_h0)),
+            dstates=tuple(self.decoder.pack_states(written.grads_h0)),
         )
+        flow = result.flow
         if saturation:
-            flow = flow.saturated_as(of_cells(net.layers, backend, read.traces, inside))
+            flow = flow.saturated_as(network.saturated(net, read.traces))
         flow = Flow(
             tuple(_in_a_row(*both) for both in zip(flow.layers, written.flow.layers, strict=True)),
             written.flow.directions,
         )
-        return LossAndGrads(written.loss, grads, encoder._unpack_states(grads_h0), None, written.h_last, flow)
+        return LossAndGrads(written.loss, grads, encoder.unpack_states(result.dstates0), None, written.h_last, flow)
 
     def shifted(self, target: Any) -> np.ndarray:
         """What the decoder reads while it is taught to write `target` (N, length): the symbol before each.
@@ -164,9 +163,9 @@ class EncoderDecoder:
 
     def to(self, backend: str | None, dtype: Any = None) -> EncoderDecoder:
         """Move the parameters, as `SequenceModel.to`."""
-        target = self._backend if backend is None else resolve(backend)
+        target = self.device if backend is None else resolve(backend)
         for part in (self.encoder, self.decoder):
-            part._move(target, dtype)
+            part.move(target, dtype)
         self._join()
         return self
 
@@ -205,8 +204,9 @@ class EncoderDecoder:
         return self.encoder.dtype
 
     @property
-    def _backend(self) -> Any:
-        return self.encoder._backend
+    def device(self) -> Any:
+        """The backend of both."""
+        return self.encoder.device
 
     def summary(self) -> str:
         """The tables that `print(model)` shows, as `SequenceModel.summary`."""
@@ -215,10 +215,10 @@ class EncoderDecoder:
     def __repr__(self) -> str:
         return self.summary()
 
-    def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
+    def check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
         """What `fit` asks before it begins: x as the encoder takes it, the rest as the decoder does."""
-        source, states, inside, _ = self.encoder._check_inputs(x, h0, lengths)
-        batch = self.decoder._check_batch(self._taught(x, target), target, None, steps, None)
+        source, states, inside, _ = self.encoder.check_inputs(x, h0, lengths)
+        batch = self.decoder.check_batch(self._taught(x, target), target, None, steps, None)
         return batch._replace(x=source, states=states, lengths=inside)
 
     def _taught(self, x: Any, target: Any) -> np.ndarray:
@@ -269,16 +269,17 @@ class EncoderDecoder:
                 f"the decoder writes {decoder.output_size} symbols, so it reads {decoder.output_size + 1}, one of them "
                 f"before the first; this one reads {decoder.input_size}"
             )
-        shapes = [[layer.state_shape(1) for layer in model._recurrent] for model in (encoder, decoder)]
+        shapes = [[layer.state_shape(1) for layer in model.recurrent_layers] for model in (encoder, decoder)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"states of one row are {shapes[0]} in the encoder, but {shapes[1]} in the decoder")
 
 
 def _read(model: SequenceModel, batch: Batch, rng: np.random.Generator | None) -> network.Forward:
     """Forward through a model, with what its layers draw at random where an rng is given."""
-    net, backend, params = model._network, model._backend, model.params
-    noise = None if rng is None else network.draw(net, backend, batch, rng, model.dtype)
-    return network.run(net, backend, params, batch.x, batch.states, batch.lengths, noise=noise)
+    masks = None if rng is None else network.draw_masks(model.network, batch, rng, model.dtype)
+    if masks is not None:
+        masks = tuple(mask if mask is None else model.device.asarray(mask) for mask in masks)
+    return network.run(model.network, model.params, batch.x, batch.states, batch.lengths, masks=masks)
 
 
 def _in_a_row(first: LayerFlow, then: LayerFlow) -> LayerFlow:

@@ -14,17 +14,20 @@ import numpy as np
 
 from . import _validation, network
 from ._arrays import Array, to_numpy
-from ._steps import Counted, counted_steps
+from ._numerics import any_magnitude
+from ._steps import StepSelection, select_steps
 from ._summary import table
 from .backends import resolve
 from .backends.base import Backend
+from .backends.row_blocks import RowPlan, map_rows, plan_forward, plan_with_gradients
 from .gradients.flow import Flow
-from .layers.base import Layer, RecurrentLayer, sized
+from .layers.base import Layer, sized
 from .layers.linear import Linear
+from .layers.recurrent import RecurrentLayer
 from .layers.rnn import RNN
 from .losses import LOSSES
-from .network import Batch, Network, States
-from .parameters import Parameters, assign
+from .network import Batch, Forward, Gradients, Loss, Network, States
+from .parameters import Parameters, Symbols, assign
 
 
 class Outputs(NamedTuple):
@@ -80,12 +83,9 @@ class SequenceModel:
         self.layers: tuple[Layer, ...] = tuple(layers)
         self.loss_name = loss
         self._check_layers()
-        symbols = tuple(
-            tuple((symbol, prefix + symbol) for symbol in layer.shapes())
-            for prefix, layer in zip(self._prefixes(), self.layers, strict=True)
-        )
-        self._network = Network.of(self.layers, symbols, LOSSES[loss])
+        symbols = self._symbols()
         self._backend = resolve(backend, _float_dtype(dtype))
+        self._network = Network.of(self.layers, symbols, loss, self._backend.kernel)
         rng = np.random.default_rng(seed)
         initial = {
             name: array
@@ -107,26 +107,21 @@ class SequenceModel:
         padded to T, each of which keeps its state once it is over. Returns `y` (N, T, O), `h` (N, T, H) and `h_last`.
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
-        x, states, lengths, counted = self._check_inputs(x, h0, lengths)
-        forward = network.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=True)
-        # A copy of the last state, since a view would keep the states of every step alive.
-        h_last = self._unpack_states(tuple(state.copy() for state in forward.h_last))
-        return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), h_last)
+        forward = self._forward(*self.check_inputs(x, h0, lengths), hidden=True)
+        return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), self.unpack_states(forward.h_last))
 
     def predict(self, x: Any, steps: Any = "all", *, h0: Any = None, lengths: Any = None) -> Array:
         """Outputs of the chosen steps: "all" → (N, T, O); "last" → (N, O); a mask (T,) → (N, its steps, O); a mask
         (N, T) → (number of counted entries, O), row by row. With lengths, "last" is step lengths[n] − 1 of row n.
 
         A model that was trained with steps="last" answers with steps="last"."""
-        x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
-        counted = counted.on(self._backend)
-        y = network.forward(self._network, self._backend, self.params, x, states, lengths, counted, hidden=False).y
-        y = y.swapaxes(0, 1)  # (N, K, O)
+        x, states, lengths, selection = self.check_inputs(x, h0, lengths, steps)
+        y = self._forward(x, states, lengths, selection, hidden=False).y.swapaxes(0, 1)  # (N, K, O)
         if isinstance(steps, str):
             return y[:, 0] if steps == "last" else y
         if to_numpy(steps).ndim == 1:
             return y
-        return y.reshape(-1, self.output_size) if counted.mask is None else y[counted.mask.T]
+        return y.reshape(-1, self.output_size) if selection.mask is None else y[selection.mask.T]
 
     def step(self, x_t: Any, state: Any = None) -> tuple[Array, Any]:
         """One time step of a stream: x_t (N, D), or integer tokens (N,), → outputs y_t (N, O) and the state after it.
@@ -143,7 +138,7 @@ class SequenceModel:
         ((1, 2), (1, 4))
         """
         for i, layer in enumerate(self.layers):
-            if layer.options.get("bidirectional"):
+            if getattr(layer, "bidirectional", False):
                 raise ValueError(
                     f"layer {i} is bidirectional: it reads a sequence from its end, which a stream does not have; "
                     "call forward with whole sequences"
@@ -154,7 +149,7 @@ class SequenceModel:
 
     def loss(self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None) -> Any:
         """The loss alone, as `loss_and_grads` computes it."""
-        return self._loss_and_last(x, target, h0, steps, lengths)[0]
+        return self.loss_and_last(x, target, h0, steps, lengths)[0]
 
     def loss_and_grads(
         self,
@@ -185,19 +180,19 @@ class SequenceModel:
         Returns `loss`, `grads` (like `params`), `grads_h0`, `grads_x`, `h_last`, and `flow` with norms[t] = ‖∂L/∂h_t‖.
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
-        batch = self._check_batch(x, target, h0, steps, lengths)
+        batch = self.check_batch(x, target, h0, steps, lengths)
         if rng is not None and not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a generator such as np.random.default_rng(0), or None, got {rng!r}")
         if inputs and batch.x.ndim == 2:
             or_floats = f", or pass one-hot x as floats: np.eye({self.input_size})[x]" * self.layers[0].takes_vectors
             raise TypeError(f"integer tokens have no gradient; call with inputs=False{or_floats}")
-        result = network.loss_and_grads(self._network, self._backend, self.params, batch, inputs, rng, saturation)
+        result, grads = self._gradients(batch, inputs, rng, saturation)
         return LossAndGrads(
-            network.total(result.losses),
-            result.grads,
-            self._unpack_states(result.grads_h0),
+            network.total(result.of_rows),
+            grads,
+            self.unpack_states(result.grads_h0),
             None if result.grads_x is None else result.grads_x.swapaxes(0, 1),
-            self._unpack_states(result.h_last),
+            self.unpack_states(result.h_last),
             result.flow,
         )
 
@@ -209,7 +204,7 @@ class SequenceModel:
         """
         if self.params.whole is not None:
             raise ValueError("this model is a part of an EncoderDecoder; call to(…) of that, which moves both parts")
-        self._move(self._backend if backend is None else resolve(backend), dtype)
+        self.move(self._backend if backend is None else resolve(backend), dtype)
         return self
 
     @property
@@ -254,16 +249,66 @@ class SequenceModel:
     def __repr__(self) -> str:
         return self.summary()
 
-    def _move(self, target: Backend, dtype: Any) -> None:
-        """Put the parameters where a backend computes, in a dtype (None: theirs)."""
-        vector = target.asarray(self.params.vector, self.dtype if dtype is None else _float_dtype(dtype))
-        self._backend, self._params = target, self.params.like(vector)
+    # The inner surface: what training, analysis and the tests of this package use. Users need none of it, and it may
+    # change from release to release.
 
-    def _prefixes(self) -> tuple[str, ...]:
-        """What stands before each layer's symbols in the names of its parameters."""
-        return tuple(f"{i}." for i in range(len(self.layers)))
+    @property
+    def network(self) -> Network:
+        """The layers' functions as this model computes them: those of its backend."""
+        return self._network
 
-    def _pack_states(self, h0: Any) -> Sequence[Any]:
+    @property
+    def device(self) -> Backend:
+        """The backend itself: where arrays live, and how rows run."""
+        return self._backend
+
+    @property
+    def recurrent_layers(self) -> tuple[RecurrentLayer, ...]:
+        """The layers with a state, bottom to top."""
+        return self._recurrent
+
+    @property
+    def symbols(self) -> tuple[Symbols, ...]:
+        """For every layer its own symbols, each with the name that the parameter has in this model."""
+        return self._network.symbols
+
+    @property
+    def widest(self) -> int:
+        """Features of the widest layer: what a step of a row takes of memory goes by it."""
+        return max(layer.output_size for layer in self.layers)
+
+    def network_of(self, backend: Backend) -> Network:
+        """The same network as another backend computes it."""
+        return Network.of(self.layers, self.symbols, self.loss_name, backend.kernel)
+
+    def check_inputs(
+        self, x: Any, h0: Any, lengths: Any, steps: Any = "all"
+    ) -> tuple[Array, States, Array | None, StepSelection]:
+        """What `forward` was given, after validation: x and states time-major, on the backend, in the model's dtype."""
+        backend, dtype = self._backend, self.dtype
+        first = self.layers[0]
+        x, lengths = _validation.sequences(
+            x, lengths, self.input_size, first.takes_tokens, dtype, backend, first.takes_vectors
+        )
+        T, N = x.shape[:2]
+        packed = self.pack_states(h0)
+        states = [
+            _validation.state(h, layer.state_shape(N), dtype, backend, None if packed[0] is h0 else i)
+            for i, (h, layer) in enumerate(zip(packed, self._recurrent, strict=True))
+        ]
+        selection = select_steps(steps, T, N, lengths).map(backend.asarray)
+        return x, tuple(states), None if lengths is None else backend.asarray(lengths), selection
+
+    def check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
+        """What `loss` was given, after validation."""
+        x, states, lengths, selection = self.check_inputs(x, h0, lengths, steps)
+        T, N = x.shape[:2]
+        target = _validation.targets(
+            target, self.loss_name, steps, selection, N, T, self.output_size, self.dtype, self._backend
+        )
+        return Batch(x, states, lengths, target, selection, N)
+
+    def pack_states(self, h0: Any) -> Sequence[Any]:
         """The user's h0 as one entry per recurrent layer."""
         if h0 is None:
             return [None] * len(self._recurrent)
@@ -274,26 +319,87 @@ class SequenceModel:
             raise ValueError(f"this model has {len(self._recurrent)} recurrent layers, h0 has {len(h0)} states")
         return h0
 
-    def _unpack_states(self, states: States) -> Any:
+    def unpack_states(self, states: States) -> Any:
         """States as the user sees them."""
         return states
 
-    def _loss_and_last(
+    def loss_and_last(
         self, x: Any, target: Any, h0: Any = None, steps: Any = "all", lengths: Any = None
     ) -> tuple[Any, Any]:
         """The loss alone, and the state after the last step."""
-        batch = self._check_batch(x, target, h0, steps, lengths)
-        loss, h_last = network.loss(self._network, self._backend, self.params, batch)
-        return loss, self._unpack_states(h_last)
+        batch = self.check_batch(x, target, h0, steps, lengths)
+        result = self._loss(batch)
+        return network.total(result.of_rows), self.unpack_states(result.h_last)
+
+    def move(self, backend: Backend, dtype: Any) -> None:
+        """Put the parameters where a backend computes, in a dtype (None: theirs)."""
+        vector = backend.asarray(self.params.vector, self.dtype if dtype is None else _float_dtype(dtype))
+        self._backend, self._params, self._network = backend, self.params.like(vector), self.network_of(backend)
+
+    @any_magnitude
+    def _forward(
+        self, x: Array, states: States, lengths: Array | None, selection: StepSelection, *, hidden: bool
+    ) -> Forward:
+        """Forward through all layers, group of rows by group of rows; h only where `hidden` asks for it."""
+        net, params = self._network, self.params
+        inputs = Batch(x, states, lengths, x, selection, x.shape[1])
+
+        def run(rows: Any, _: Any) -> Forward:
+            part = inputs.select(rows)
+            contiguous = self._backend.xp.ascontiguousarray(part.x)
+            result = network.run(net, params, contiguous, part.states, part.lengths, part.selection)
+            return result if hidden else result._replace(h=None)
+
+        return map_rows(self._plan_forward(x, lengths), run)
+
+    @any_magnitude
+    def _loss(self, batch: Batch) -> Loss:
+        """The loss of every row, group of rows by group of rows."""
+        net, params = self._network, self.params
+        plan = self._plan_forward(batch.x, batch.lengths)
+        return map_rows(plan, lambda rows, _: network.loss(net, params, batch.select(rows)))
+
+    @any_magnitude
+    def _gradients(
+        self, batch: Batch, inputs: bool, rng: np.random.Generator | None, saturation: bool
+    ) -> tuple[Gradients, Parameters]:
+        """Loss and gradients of the rows of a batch, and the gradients of the parameters."""
+        net, params = self._network, self.params
+        if rng is not None and any(layer.draw_mask for layer in net.layers):
+            masks = network.draw_masks(net, batch, rng, self.dtype)
+            batch = batch._replace(masks=tuple(m if m is None else self._backend.asarray(m) for m in masks))
+        T, N = batch.x.shape[:2]
+        plan = plan_with_gradients(self._backend, params, T, N, batch.lengths, net.directions)
+        grads = params.like(self._backend.xp.empty_like(params.vector))
+
+        def run(rows: Any, entries: Any) -> Gradients:
+            return network.loss_and_grads(net, params, batch.select(rows), entries, inputs, saturation)
+
+        return map_rows(plan, run, grads), grads
+
+    def _plan_forward(self, x: Array, lengths: Array | None) -> RowPlan:
+        T, N = x.shape[:2]
+        return plan_forward(self._backend, self.params, T, N, lengths, self._network.directions, self.widest)
+
+    def _symbols(self) -> tuple[Symbols, ...]:
+        """For every layer its own symbols, each with the name that the parameter has in this model."""
+        return tuple(
+            tuple((symbol, prefix + symbol) for symbol in layer.shapes())
+            for prefix, layer in zip(self._prefixes(), self.layers, strict=True)
+        )
+
+    def _prefixes(self) -> tuple[str, ...]:
+        """What stands before each layer's symbols in the names of its parameters."""
+        return tuple(f"{i}." for i in range(len(self.layers)))
 
     def _check_layers(self) -> None:
-        needed = ("forward", "backward", "tangent", "shapes", "initial")
+        needed = ("functions", "shapes", "initial")
         strangers = [a for a in self.layers if isinstance(a, type) or not all(hasattr(a, name) for name in needed)]
         if strangers:
             shown = repr(strangers[0]).partition("\n")[0]  # a model is a table
             raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {shown}")
         self.layers = sized(self.layers)
-        self._recurrent = [cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent]
+        self._recurrent = tuple(cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent)
         if self.loss_name not in LOSSES:
             raise ValueError(f"loss={self.loss_name!r} is not known; choose one of {', '.join(LOSSES)}")
         if not self._recurrent:
@@ -305,31 +411,6 @@ class SequenceModel:
         for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
             if before[1] != after[0]:
                 raise ValueError(f"layer {i} gives {before[1]} features, but layer {i + 1} expects {after[0]}")
-
-    def _check_inputs(
-        self, x: Any, h0: Any, lengths: Any, steps: Any = "all"
-    ) -> tuple[Array, States, Array | None, Counted]:
-        backend, dtype = self._backend, self.dtype
-        first = self.layers[0]
-        x, lengths = _validation.sequences(
-            x, lengths, self.input_size, first.takes_tokens, dtype, backend, first.takes_vectors
-        )
-        T, N = x.shape[:2]
-        given = self._pack_states(h0)
-        states = [
-            _validation.state(h, layer.state_shape(N), dtype, backend, None if given[0] is h0 else i)
-            for i, (h, layer) in enumerate(zip(given, self._recurrent, strict=True))
-        ]
-        counted = counted_steps(steps, T, N, lengths)
-        return x, tuple(states), None if lengths is None else backend.asarray(lengths), counted
-
-    def _check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
-        x, states, lengths, counted = self._check_inputs(x, h0, lengths, steps)
-        T, N = x.shape[:2]
-        target = _validation.targets(
-            target, self.loss_name, steps, counted, N, T, self.output_size, self.dtype, self._backend
-        )
-        return Batch(x, states, lengths, target, counted.on(self._backend), N)
 
 
 class VanillaRNN(SequenceModel):
@@ -370,10 +451,10 @@ class VanillaRNN(SequenceModel):
     def _prefixes(self) -> tuple[str, ...]:
         return ("", "")
 
-    def _pack_states(self, h0: Any) -> Sequence[Any]:
+    def pack_states(self, h0: Any) -> Sequence[Any]:
         return [h0]
 
-    def _unpack_states(self, states: States) -> Any:
+    def unpack_states(self, states: States) -> Any:
         return states[0]
 
 

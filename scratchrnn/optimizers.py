@@ -141,7 +141,7 @@ class _Rule:
 
         delta may be grad itself. vector holds the parameters, which weight decay needs.
         """
-        backend.twin(self._text)(delta, grad, moments, step, **self._hyper())
+        backend.kernel(self._text)(delta, grad, moments, step, **self._hyper())
         if self.weight_decay:
             if vector is None:
                 raise TypeError(

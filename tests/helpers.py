@@ -119,7 +119,7 @@ def make_batch(
     tokens |= not model.layers[0].takes_vectors
     if tokens:
         x = rng.integers(model.input_size, size=(rows, time))
-    states = tuple(rng.normal(0, 0.5, layer.state_shape(rows)) for layer in model._recurrent)
+    states = tuple(rng.normal(0, 0.5, layer.state_shape(rows)) for layer in model.recurrent_layers)
     batch = {"x": x, "h0": states[0] if isinstance(model, sr.VanillaRNN) else states, "steps": steps, "lengths": None}
     if padded:
         batch["lengths"] = LENGTHS if (rows, time) == (N, T) else rng.integers(1, time + 1, size=rows)
@@ -248,7 +248,7 @@ def naive_forward(model: sr.SequenceModel, batch: Mapping[str, Any]) -> tuple[An
     states = list(as_states(batch["h0"]))
     h, h_last = None, []
     for i, layer in enumerate(model.layers):
-        own = model._network.own(i, model.params)
+        own = model.network.own(i, model.params)
         y, state = naive_layer(layer, own, y, states.pop(0) if layer.recurrent else None, batch["lengths"])
         if layer.recurrent:
             h = y
@@ -309,14 +309,14 @@ def reference_grads(model: sr.SequenceModel, batch: Mapping[str, Any], inputs: b
     The model may live on any backend and in any dtype; a float64 copy on NumPy stands in for it.
     """
     model = copy.deepcopy(model).to("numpy", "float64")
-    prepared = model._check_batch(**batch)
+    prepared = model.check_batch(**batch)
     vector = model.params.vector.astype(np.complex128)
     x = prepared.x.astype(np.complex128) if prepared.x.ndim == 3 else prepared.x
     states = tuple(state.astype(np.complex128) for state in prepared.states)
 
     def loss(vector: Any = vector, x: Any = x, states: Any = states) -> complex:
         moved = prepared._replace(x=x, states=states)
-        return passes.block_loss(model._network, resolve("numpy"), model.params.like(vector), moved)[0].sum()
+        return passes.block_loss(model.network, resolve("numpy"), model.params.like(vector), moved)[0].sum()
 
     def loss_by_state(below: Any, above: Any, state: Any) -> complex:
         return loss(states=(*below, state, *above))

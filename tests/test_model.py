@@ -98,7 +98,7 @@ def test_blocks_of_rows(architecture: str, loss: str, steps: str, padded: bool) 
     model = make_model(architecture, loss=loss)
     batch = make_batch(model, steps, padded=padded)
     whole, whole_loss = model.loss_and_grads(**batch, inputs=True), model.loss(**batch)
-    model._backend = InBlocks()
+    model.device = InBlocks()
     assert model.loss(**batch) == pytest.approx(whole_loss, rel=1e-14)
     r = model.loss_and_grads(**batch, inputs=True)
     assert r.loss == pytest.approx(whole.loss, rel=1e-14)
@@ -116,7 +116,7 @@ def test_blocks_of_rows(architecture: str, loss: str, steps: str, padded: bool) 
 def test_tangent_is_the_complex_step(architecture: str, steps: str, padded: bool) -> None:
     """How the counted outputs move when everything moves at once."""
     model = make_model(architecture)
-    batch = model._check_batch(**make_batch(model, steps, padded=padded))
+    batch = model.check_batch(**make_batch(model, steps, padded=padded))
     rng, numpy = np.random.default_rng(1), resolve("numpy")
     moved_vector, moved_x, *moved_states = (
         rng.normal(size=array.shape) for array in (model.params.vector, batch.x, *batch.states)
@@ -125,10 +125,10 @@ def test_tangent_is_the_complex_step(architecture: str, steps: str, padded: bool
     def outputs(i: complex) -> Any:
         params = model.params.like(model.params.vector + i * moved_vector)
         states = tuple(state + i * moved for state, moved in zip(batch.states, moved_states, strict=True))
-        return passes.run(model._network, numpy, params, batch.x + i * moved_x, states, batch.lengths, batch.counted)
+        return passes.run(model.network, numpy, params, batch.x + i * moved_x, states, batch.lengths, batch.counted)
 
     dy = passes.tangent(
-        model._network,
+        model.network,
         model.params,
         outputs(0).traces,
         batch.counted,

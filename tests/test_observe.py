@@ -58,7 +58,7 @@ class Brute:
         self.h: list[Any] = []  # of the top recurrent layer: of every step the states of its directions
         states, y = list(as_states(batch["h0"])), list(self.x)
         for i, layer in enumerate(model.layers):
-            p = {symbol: torch.tensor(array) for symbol, array in model._network.own(i, model.params).items()}
+            p = {symbol: torch.tensor(array) for symbol, array in model.network.own(i, model.params).items()}
             y = self.layer(layer, p, y, states)
         self.y = y
 
@@ -194,8 +194,8 @@ def test_lag_map_is_the_flow_of_the_loss_of_one_step(architecture: str, padded: 
 
 def complex_map(model: Any, batch: dict[str, Any]) -> np.ndarray:
     """‖∂y_t/∂x_k‖ by the complex step in every entry of x_k, tokens as one-hot vectors, zeros for k > t."""
-    network, backend = model._network, resolve("numpy")
-    prepared = model._check_batch(**batch)
+    network, backend = model.network, resolve("numpy")
+    prepared = model.check_batch(**batch)
     x, params, first = prepared.x, model.params, 0
     if x.ndim == 2 and model.layers[0].takes_vectors:
         x = np.eye(model.input_size)[x]
@@ -264,7 +264,7 @@ def test_small_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch, architect
 def test_blocks_of_rows_have_as_many_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row has T · 2 · ((6 + 3) + (6 + 6) + (5 + 6)) = T · 64 entries: in and out of every matrix, down and up."""
     model = sr.VanillaRNN(3, 6, 5, backend="numpy")
-    batch = model._check_batch(**make_batch(model, rows=5))
+    batch = model.check_batch(**make_batch(model, rows=5))
     for numbers, sizes in (
         (1, [1, 1, 1, 1, 1]),
         (2 * 64 * T - 1, [1, 1, 1, 1, 1]),
@@ -335,7 +335,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for rows in (8, 40):
         model = sr.VanillaRNN(3, 16, 6, backend="numpy")
         batch = make_batch(model, rows=rows, time=12)
-        prepared = model._check_batch(**batch)
+        prepared = model.check_batch(**batch)
         tracemalloc.start()
         maps.lag_map(model, prepared, lambda: None)
         maps.input_map(model, prepared, lambda: None)
@@ -395,11 +395,11 @@ OF_FLOW = ("norms", "per_sample", "flushed")
 
 def count_saturated(model: Any, batch: dict[str, Any]) -> np.ndarray:
     """(cells, T): units of every recurrent cell counted one by one, off outputs of the layers themselves."""
-    prepared = model._check_batch(**batch)
+    prepared = model.check_batch(**batch)
     lengths = np.full(N, T) if prepared.lengths is None else prepared.lengths
     y, states, fractions = prepared.x, list(prepared.states), []
     for i, layer in enumerate(model.layers):
-        own = dict(model._network.own(i, model.params))
+        own = dict(model.network.own(i, model.params))
         if not layer.recurrent:
             y = layer.forward(own, y, None, lengths=prepared.lengths)[0]
             continue
@@ -428,7 +428,7 @@ def test_saturation_adds_up_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     model = make_model("deep-bidirectional", radius=3.0)
     batch = make_batch(model, padded=True)
     whole = model.loss_and_grads(**batch, saturation=True).flow
-    model._backend = InBlocks()
+    model.device = InBlocks()
     blocks = model.loss_and_grads(**batch, saturation=True).flow
     for ours, expected in zip(blocks.layers, whole.layers, strict=True):
         assert_same(ours.saturation, expected.saturation)

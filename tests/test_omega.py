@@ -69,7 +69,7 @@ class Watched:
         x = torch.tensor(np.nan_to_num(batch["x"]) if batch["x"].dtype.kind == "f" else np.maximum(batch["x"], 0))
         states = list(batch["h0"] if isinstance(batch["h0"], tuple) else (batch["h0"],))
         for i, layer in enumerate(model.layers):
-            p = {symbol: self.params[name] for symbol, name in model._network.symbols[i]}
+            p = {symbol: self.params[name] for symbol, name in model.network.symbols[i]}
             if isinstance(layer, sr.Embedding):
                 x = p["E"][x]
             elif isinstance(layer, sr.LayerNorm):
@@ -78,7 +78,7 @@ class Watched:
                 x = x @ p["W_hy"].T + p["b_y"]
             elif isinstance(layer, sr.RNN):
                 first = torch.tensor(states.pop(0)).reshape(layer.cells, len(x), layer.hidden_size)
-                names = dict(model._network.symbols[i])
+                names = dict(model.network.symbols[i])
                 for level in range(layer.num_layers):
                     R = 1 + layer.bidirectional
                     sides = [self.cell(layer, p, names, level, r, x, first[R * level + r]) for r in range(R)]

@@ -42,7 +42,7 @@ class Twin:
         for i, layer in enumerate(model.layers):
             module, names = self.module(layer)
             assert set(names) == set(layer.shapes())
-            for symbol, parameter in model._network.symbols[i]:
+            for symbol, parameter in model.network.symbols[i]:
                 leaf = getattr(module, names[symbol])
                 leaf.data.copy_(self.tensor(model.params[parameter]))
                 self.leaves[parameter] = leaf

@@ -216,7 +216,7 @@ def cells_by_hand(model: Any, x: Any, states: Any) -> Iterator[tuple[Any, Any, A
     row x (K, D) or tokens (K,), each in its own time."""
     states = list(states)
     for i, layer in enumerate(model.layers):
-        p = {symbol: np.asarray(array) for symbol, array in model._network.own(i, model.params).items()}
+        p = {symbol: np.asarray(array) for symbol, array in model.network.own(i, model.params).items()}
         if isinstance(layer, sr.Embedding):
             x = p["E"][x]
         elif isinstance(layer, sr.LayerNorm):

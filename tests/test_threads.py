@@ -367,7 +367,7 @@ def test_results_are_bit_identical_however_many_blocks_run_as_one(
         sr.set_num_threads(threads_)
         monkeypatch.setattr(numba_backend, "TOGETHER", together)
         monkeypatch.setattr(numba_twins, "PATIENCE", patience)
-        monkeypatch.setattr(model._backend, "fills", numba_layers.FILLS if apart else frozenset())
+        monkeypatch.setattr(model.device, "fills", numba_layers.FILLS if apart else frozenset())
         dense = batch["x"].ndim == 3
         r = model.loss_and_grads(**batch, inputs=dense, rng=np.random.default_rng(1), saturation=True)
         found = [np.array(r.loss), r.grads.vector, *as_states(r.grads_h0), *as_states(r.h_last)]

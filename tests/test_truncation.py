@@ -189,12 +189,12 @@ def test_the_state_goes_on_in_blocks_of_rows_too() -> None:
         model, given = data("stack")
         given["batch_size"] = ROWS
         if blocks:
-            model._backend = InBlocks()
+            model.device = InBlocks()
         validation = (given["x"][::-1], given["target"][::-1])
         runs.append(sr.fit(model, **given, epochs=2, truncate=K, stateful=True, validation=validation))
         rows = Rows(model, *validation, "all", None)
         (batch,) = rows.in_order(ROWS)
-        loss, h_last = model._loss_and_last(**batch.arguments)
+        loss, h_last = model.loss_and_last(**batch.arguments)
         assert loss == model.loss(*validation)
         assert difference(h_last[0], model.forward(validation[0]).h_last[0]) < 1e-14
     assert runs[1].loss == pytest.approx(runs[0].loss, rel=1e-12)

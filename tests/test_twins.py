@@ -560,8 +560,8 @@ def test_what_a_row_leaves_behind(bidirectional: bool, monkeypatch: pytest.Monke
         seen.append((weights, row))
         return [range(i, i + 1) for i in range(len(blocks))]
 
-    monkeypatch.setattr(model._backend, "together", alone)
-    passes.runs(model._network, model._backend, model.params, [slice(0, 4), slice(4, 8)], 5)
+    monkeypatch.setattr(model.device, "together", alone)
+    passes.runs(model.network, model.device, model.params, [slice(0, 4), slice(4, 8)], 5)
     numbers = 2 * 3 * 5 * (16 + 2) if bidirectional else 3 * 5 * (8 + 2)  # states, ∂L/∂h, ∂L/∂a; copies besides
     assert seen == [(8 * model.params.vector.size, 8 * numbers)]
 

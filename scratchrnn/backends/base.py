@@ -1,4 +1,4 @@
-"""NumPy: the text itself, no twins."""
+"""NumPy: where its arrays live, and how it runs the rows of a call. The other backends change what differs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from .._arrays import Array, to_numpy
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Shape = tuple[int, ...]
-# Blocks of rows, side by side, and the arrays to write the gradients of each into: the `out` of a backward twin that
-# fills. A layer may run on several blocks at once, but sums over their rows are kept apart.
-Blocks = Sequence[tuple[slice, Mapping[str, Array]]]
+Function = Callable[..., Any]
 
-ANYWHERE = nullcontext()
+NO_WORKSPACE = nullcontext()
 
 
 class Backend:
-    """Where arrays live, which functions have a faster twin, and how an update is mapped over blocks of rows.
+    """Where arrays live, which kernels stand for functions of the reference implementation, and how rows are split.
 
-    This base is the NumPy backend; the others change what differs. A backend has no state of its own that a model could
-    depend on, so copies of a model share it.
+    This base is the NumPy backend. A backend has no state of its own that a model could depend on, so copies of a model
+    share it.
     """
 
     name: ClassVar[str] = "numpy"
     origin: tuple[Any, ...] = ()  # what a pickle calls to find it in another process; `backends.resolve` sets it
-    fills: frozenset[Callable[..., Any]] = frozenset()  # backward functions whose twin writes into out=, block by block
+    kernels: Mapping[Function, Function] = {}  # function of the reference implementation → its kernel
+    tile: int = 1  # rows that kernels compute together: groups begin at multiples of it
 
     @property
     def xp(self) -> ModuleType:
@@ -44,57 +43,32 @@ class Backend:
         with np.errstate(under="ignore"):
             return np.asarray(to_numpy(array), dtype=dtype)
 
-    def room(self) -> AbstractContextManager[Any]:
-        """A block of code whose arrays from `empty` are used again by the next block: nothing of them may leave it."""
-        return ANYWHERE
+    def kernel(self, function: Function) -> Function:
+        """The kernel with the same arguments and results, or the function itself where there is none."""
+        return self.kernels.get(function, function)
+
+    def workspace(self) -> AbstractContextManager[Any]:
+        """A block of code whose memory the next one uses again: what leaves it must be copied."""
+        return NO_WORKSPACE
 
     def empty(self, shape: Shape, dtype: np.dtype) -> Array:
-        """An array whose entries are whatever was there."""
+        """An array whose entries are whatever was there; workspace memory in a block of it."""
         return self.xp.empty(shape, dtype)
 
-    def twin(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The faster function with the same arguments and results, or the text itself where there is none."""
-        return function
-
-    def backward(
-        self,
-        function: Callable[..., Any],
-        params: Mapping[str, Array],
-        dy: Array,
-        trace: Any,
-        dstate: Any,
-        out: Blocks,
-        *,
-        inputs: bool,
-        **options: Any,
-    ) -> tuple[Any, Any, Any]:
-        """A layer's backward function, or its twin; returns dx, dstate0 and the flow.
-
-        out : a single block for a function that has parameters and is none of `fills`.
-        """
-        if function in self.fills:
-            options["out"] = out
-        dx, dstate0, own, flow = self.twin(function)(params, dy, trace, dstate, inputs=inputs, **options)
-        if own and function not in self.fills:
-            ((_, grads),) = out
-            for symbol, array in own.items():
-                grads[symbol][...] = array
-        return dx, dstate0, flow
-
-    def cut(self, rows: int, work: int) -> list[slice]:
-        """Row blocks of an update, by shape alone. work: multiplications of its forward pass."""
+    def split_rows(self, rows: int, work: int) -> list[slice]:
+        """Row blocks, by shape alone: they decide the bits. work: multiplications of a forward pass."""
         return [slice(0, rows)]
 
-    def together(self, blocks: Sequence[slice], weights: int, row: int) -> list[range]:
-        """Which neighbouring blocks run as one, by their numbers.
+    def group_blocks(self, blocks: Sequence[slice], weight_bytes: int, row_bytes: int) -> list[range]:
+        """Which neighbouring blocks run together, by their numbers: this decides speed alone.
 
-        weights, row: bytes of all weights, and of what a pass keeps of one row, near enough.
+        weight_bytes, row_bytes: bytes of all weights, and of what a pass keeps of one row, near enough.
         """
         return [range(i, i + 1) for i in range(len(blocks))]
 
-    def map(self, function: Callable[[Item], Result], blocks: Sequence[Item]) -> list[Result]:
-        """[function(block) for block in blocks], results in order."""
-        return [function(block) for block in blocks]
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """[function(item) for item in items], results in order."""
+        return [function(item) for item in items]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self

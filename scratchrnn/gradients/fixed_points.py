@@ -97,7 +97,7 @@ def newton(h: np.ndarray, W_hh: np.ndarray, b_h: np.ndarray, nonlinearity: str) 
     for _ in range(ITERATIONS):
         F = h - image
         size = np.linalg.norm(F)
-        derivative = np.eye(len(h)) - rnn.slope(image, nonlinearity)[:, None] * W_hh
+        derivative = np.eye(len(h)) - rnn.activation_grad(image, nonlinearity)[:, None] * W_hh
         if size == 0 or not np.isfinite(derivative).all():
             break
         try:
@@ -134,7 +134,7 @@ def draw_starts(
 
 def described(h: np.ndarray, residual: float, W_hh: np.ndarray, b_h: np.ndarray, nonlinearity: str) -> FixedPoint:
     """The fixed point with the eigenvalues of its Jacobian."""
-    J = rnn.slope(rnn.activate(W_hh @ h + b_h, nonlinearity), nonlinearity)[:, None] * W_hh
+    J = rnn.activation_grad(rnn.activate(W_hh @ h + b_h, nonlinearity), nonlinearity)[:, None] * W_hh
     eigenvalues = np.linalg.eigvals(J).astype(complex)
     eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
     radius = float(np.abs(eigenvalues[0]))

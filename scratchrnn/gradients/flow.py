@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._arrays import Array, namespace
+from .._arrays import Array, namespace, side_by_side
 from .._numerics import expected_underflow, row_norms
 
 
@@ -88,6 +88,21 @@ class Flow(NamedTuple):
     def names(self) -> list[str]:
         """What the entries of `layers` are called, by level and direction."""
         return cell_names(len(self.layers), self.directions)
+
+    @staticmethod
+    def joined(parts: Sequence[Flow], order: Array | None) -> Flow:
+        """Those of several groups of rows as one, rows in this order (None: as they are)."""
+
+        def joined_layer(layers: Sequence[LayerFlow]) -> LayerFlow:
+            saturation = [layer.saturation for layer in layers]
+            return LayerFlow(
+                side_by_side([layer.per_sample for layer in layers], 0, order),
+                sum(layer.flushed for layer in layers),
+                None if saturation[0] is None else side_by_side(saturation, 0, order),
+            )
+
+        of_cells = zip(*(part.layers for part in parts), strict=True)
+        return Flow(tuple(joined_layer(layers) for layers in of_cells), parts[0].directions)
 
     def saturated_as(self, saturation: Sequence[Array]) -> Flow:
         """The same with the saturation (N, T) of every layer."""

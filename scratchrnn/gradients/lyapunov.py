@@ -105,7 +105,7 @@ def lyapunov_spectrum(
             h = rnn.activate(W_hh @ h + added[t], nonlinearity)
             if not np.isfinite(h).all():
                 raise FloatingPointError(f"the state is not finite at step {t}: this map has no attractor")
-            slope = rnn.slope(h, nonlinearity)
+            slope = rnn.activation_grad(h, nonlinearity)
             Q, R = np.linalg.qr(slope[:, None] * (W_hh @ Q))
             growth[t] = np.log(np.abs(np.diag(R)))
             growth[t, np.count_nonzero(slope) :] = -np.inf  # exactly 0 but for the rounding of R: dead units

@@ -22,11 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import network
-from .._arrays import Array, namespace, to_numpy
+from .._arrays import Array, map_arrays, namespace, to_numpy
 from .._numerics import row_norms
+from .._steps import StepSelection, scatter
 from ..backends.base import Backend
-from ..layers import rnn
-from ..network import Batch, Forward, Network
+from ..backends.row_blocks import run_in_workspace
+from ..network import Backward, Batch, Forward, Network
 from ..parameters import Parameters
 
 NUMBERS = 1 << 22  # entries of traces and derivatives that are in use at a time, near enough
@@ -41,10 +42,10 @@ def lag_map(model: Any, batch: Batch, done: Callable[[], Any]) -> np.ndarray:
     T = len(batch.x)
     squares, rows = Squares(T), np.zeros((T, T))
     for walk in _walks(model, batch):
-        mask, counted = walk.counts, walk.batch.counted
-        y = counted.take(walk.forward.y)
-        _, dy = walk.backend.twin(model._network.loss)(y, walk.batch.target, 1, counted.mask)
-        seeds = walk.above(slice(None), counted.put(dy, T, walk.backend)[:, None])[:, 0]  # (T, N, F)
+        mask, selection = walk.counts, walk.batch.selection
+        y = selection.gather(walk.forward.y)
+        _, dy = model.network.loss(y, walk.batch.target, 1, selection.mask)
+        seeds = walk.above(slice(None), _all_steps(dy, selection, T)[:, None])[:, 0]  # (T, N, F)
         for part in walk.parts(T):
             steps = range(T)[part]
             norms, _ = walk.below(steps, seeds[part], inputs=False)
@@ -52,7 +53,7 @@ def lag_map(model: Any, batch: Batch, done: Callable[[], Any]) -> np.ndarray:
                 squares.add(t, norms[:, p])
                 done()
         rows += mask.astype(float) @ walk.inside.T
-    return squares.mean(rows, causal=model._network.directions == 1)
+    return squares.mean(rows, causal=model.network.directions == 1)
 
 
 def input_map(model: Any, batch: Batch, done: Callable[[], Any]) -> np.ndarray:
@@ -99,7 +100,6 @@ class Walk(NamedTuple):
 
     backend: Backend
     params: Parameters
-    scratch: Parameters  # takes gradients that nobody reads
     lower: Network  # from where x is a vector to the top recurrent layer
     upper: Network  # what stands above it
     forward: Forward  # y (T, N, O)
@@ -110,28 +110,28 @@ class Walk(NamedTuple):
     @classmethod
     def of(cls, model: Any, batch: Batch) -> Walk:
         """Forward over a block of rows."""
-        network, backend, params = model._network, model._backend, model.params
-        forward = network.run(network, backend, params, batch.x, batch.states, batch.lengths)
-        top = max(i for i, layer in enumerate(network.layers) if layer.recurrent) + 1
+        whole, backend, params = model.network, model.device, model.params
+        forward = network.run(whole, params, batch.x, batch.states, batch.lengths)
+        top = whole.top + 1
         bottom = 0 if model.layers[0].takes_vectors else 1  # an embedding's outputs are x
         lower, upper = (
-            network._replace(layers=network.layers[part], symbols=network.symbols[part])
+            whole._replace(layers=whole.layers[part], symbols=whole.symbols[part])
             for part in (slice(bottom, top), slice(top, None))
         )
         traces = [_dense(trace, model.input_size, model.dtype) for trace in forward.traces[bottom:top]]
-        scratch = params.like(backend.xp.empty_like(params.vector))
-        causal = not any(layer.options.get("bidirectional") for layer in network.layers)
-        return cls(backend, params, scratch, lower, upper, forward, batch, (traces, forward.traces[top:]), causal)
+        causal = not any(getattr(layer, "bidirectional", False) for layer in model.layers)
+        return cls(backend, params, lower, upper, forward, batch, (traces, forward.traces[top:]), causal)
 
     def above(self, steps: slice, dy: Array) -> Array:
         """∂/∂h (K, P, N, F) of the top recurrent layer at these K steps, from dy (K, P, N, O)."""
         K, P, N, O = dy.shape
         if not self.upper.layers:
             return dy
-        traces = [_mapped(trace, lambda a: _copies(a[steps], P)) for trace in self.traces[1]]
-        with self.backend.room():
-            dh, _ = self._back(self.upper, traces, dy.reshape(K, P * N, O), (), inputs=True)
-            return dh.reshape(K, P, N, -1).copy()
+        traces = [map_arrays(lambda a: _copies(a[steps], P), trace) for trace in self.traces[1]]
+        dh: Array = run_in_workspace(
+            self.backend, lambda: self._back(self.upper, traces, dy.reshape(K, P * N, O), (), inputs=True).dx
+        )
+        return dh.reshape(K, P, N, -1)
 
     def jacobians(self, t: int, O: int, dtype: np.dtype) -> Array:
         """∂y_t/∂h_t (O, N, F) of every row, so many outputs at a time as fit the memory."""
@@ -149,14 +149,18 @@ class Walk(NamedTuple):
         ‖∂/∂x_k‖, both (K, P, N) for the steps k = 0 … K − 1 that it can reach."""
         xp, (P, N, F), T = self.backend.xp, seeds.shape, len(self.batch.x)
         K = max(steps) + 1 if self.causal else T
-        traces = [_mapped(trace, lambda a: _copies(_until(a, K - T), P)) for trace in self.traces[0]]
+        traces = [map_arrays(lambda a: _copies(_until(a, K - T), P), trace) for trace in self.traces[0]]
         dh = xp.zeros((K, P, N, F), seeds.dtype)
         dh[self.backend.asarray(np.array(steps)), xp.arange(P)] = seeds
-        dstates = tuple(xp.zeros((*s.shape[:-2], P * N, s.shape[-1]), s.dtype) for s in self.batch.states)
-        with self.backend.room():
-            dx, flow = self._back(self.lower, traces, dh.reshape(K, P * N, F), dstates, inputs)
-            of_x = row_norms(dx) if inputs else xp.zeros((K, P * N))
-        return to_numpy(flow.per_sample.T).reshape(K, P, N), to_numpy(of_x).reshape(K, P, N)
+        dstates = map_arrays(lambda s: xp.zeros((*s.shape[:-2], P * N, s.shape[-1]), s.dtype), self.batch.states)
+
+        def norms() -> tuple[Array, Array]:
+            result = self._back(self.lower, traces, dh.reshape(K, P * N, F), dstates, inputs)
+            of_x = row_norms(result.dx) if inputs else xp.zeros((K, P * N))
+            return result.flow.per_sample.T, of_x
+
+        of_h, of_x = run_in_workspace(self.backend, norms)
+        return to_numpy(of_h).reshape(K, P, N), to_numpy(of_x).reshape(K, P, N)
 
     def parts(self, seeds: int) -> Iterator[slice]:
         """So many seeds in parts that fit the memory."""
@@ -173,32 +177,27 @@ class Walk(NamedTuple):
     @property
     def counts(self) -> np.ndarray:
         """(T, N): what counts in the loss."""
-        xp, counted = self.backend.xp, self.batch.counted
-        mask = xp.ones(self.batch.target.shape[:2], bool) if counted.mask is None else counted.mask
-        return to_numpy(counted.put(mask, len(self.batch.x), self.backend))
+        xp, selection = self.backend.xp, self.batch.selection
+        mask = xp.ones(self.batch.target.shape[:2], bool) if selection.mask is None else selection.mask
+        return to_numpy(_all_steps(mask, selection, len(self.batch.x)))
 
-    def _back(
-        self, part: Network, traces: list[Any], dy: Array, dstates: network.States, inputs: bool
-    ) -> tuple[Array, Any]:
-        forward = Forward(None, None, (), traces)
+    def _back(self, part: Network, traces: list[Any], dy: Array, dstates: Any, inputs: bool) -> Backward:
         options: dict[str, Any] = {"batch_rows": 1, "dstates": dstates, "inputs": inputs}
-        unread = [(slice(0, dy.shape[1]), self.scratch)]
-        dx, _, flow = network.backward(part, self.backend, self.params, forward, dy, unread, **options)
-        return dx, flow
+        return network.backward(part, self.params, Forward(None, None, (), traces), dy, **options)
 
 
 def _walks(model: Any, batch: Batch) -> Iterator[Walk]:
     """Forward passes over blocks of rows that fit the memory."""
     T, N = batch.x.shape[:2]
-    rows = max(1, NUMBERS // (T * _width(model._network, model.params)))
+    rows = max(1, NUMBERS // (T * _width(model.network, model.params)))
     for start in range(0, N, rows):
-        yield Walk.of(model, batch.block(slice(start, min(start + rows, N))))
+        yield Walk.of(model, batch.select(slice(start, min(start + rows, N))))
 
 
 def blocks(model: Any, batch: Batch) -> int:
     """How many of them there are."""
     T, N = batch.x.shape[:2]
-    return -(-N // max(1, NUMBERS // (T * _width(model._network, model.params))))
+    return -(-N // max(1, NUMBERS // (T * _width(model.network, model.params))))
 
 
 def _width(network: Network, params: Parameters) -> int:
@@ -217,21 +216,18 @@ def _shortened(J: Array) -> Array:
 
 
 def _dense(trace: Any, D: int, dtype: np.dtype) -> Any:
-    """The trace of a layer that read tokens, as one of vectors. What they were changes no derivative but those of the
-    parameters, which nobody reads here, so they are zeros."""
-    if isinstance(trace, rnn.Trace) and trace.x.ndim == 2:
-        return trace._replace(x=namespace(trace.h).zeros((*trace.x.shape, D), dtype))
+    """The trace of a layer that read tokens, as one of vectors: zeros, since no derivative that is taken here reads
+    them."""
     if hasattr(trace, "cells"):
         return trace._replace(cells=tuple(_dense(cell, D, dtype) for cell in trace.cells))
+    if hasattr(trace, "x") and trace.x.ndim == 2:
+        return trace._replace(x=namespace(trace.x).zeros((*trace.x.shape, D), dtype))
     return trace
 
 
-def _mapped(trace: Any, function: Callable[[Array], Array]) -> Any:
-    """The function applied to every array of a trace, however nested."""
-    if isinstance(trace, tuple):
-        parts = (_mapped(part, function) for part in trace)
-        return type(trace)(*parts) if hasattr(trace, "_fields") else tuple(parts)
-    return None if trace is None else function(trace)
+def _all_steps(selected: Array, selection: StepSelection, T: int) -> Array:
+    """(K, N, …) → (T, N, …), zero at the steps that are not selected."""
+    return selected if selection.every_step else scatter(selected, selection.index, T)
 
 
 def _until(a: Array, end: int) -> Array:

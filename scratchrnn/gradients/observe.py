@@ -130,7 +130,7 @@ def gradient_flow(
         )
     given: dict[str, Any] = {"h0": h0, "steps": steps, "lengths": lengths}
     result = model.loss_and_grads(x, target, **given, saturation=True)
-    batch = model._check_batch(x, target, h0, steps, lengths)
+    batch = model.check_batch(x, target, h0, steps, lengths)
     wanted = {"lag_map": (maps.lag_map, lag_map), "input_map": (maps.input_map, input_map)}
     seen: dict[str, Any] = {}
     total = maps.blocks(model, batch) * len(batch.x) * (bool(lag_map) + bool(input_map))

@@ -15,9 +15,8 @@ Source: Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurre
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +24,8 @@ import numpy as np
 from .. import network
 from .._arguments import normalize, not_negative
 from .._arrays import Array, namespace, to_numpy
-from .._numerics import any_magnitude
-from ..backends.base import Backend
-from ..layers import rnn
+from .._numerics import any_magnitude, reverse_time
+from ..backends.row_blocks import run_in_workspace
 from ..model import SequenceModel
 from ..parameters import Parameters
 
@@ -92,30 +90,12 @@ class Omega:
     ) -> OmegaValue:
         """Ω, its gradient (without the weight) and the ratios ρ; arguments as `model.loss_and_grads`."""
         self.check(model)
-        backend, params = model._backend, model.params
-        batch = model._check_batch(x, target, h0, steps, lengths).block(slice(None))
-        results: dict[str, Any] = {}
-
-        def see(W_hh: Array, da: Array, norms: Array) -> None:
-            name = next(name for name, own in params.items() if own is W_hh)
-            results[name] = omega(W_hh, da, norms)
-
-        cell = partial(cell_backward, see, backend)
-        layers = [
-            layer._replace(
-                backward=cell if layer.backward is rnn.backward else partial(layer.backward, recurrence=cell)
-            )
-            if layer.recurrent
-            else layer
-            for layer in model._network.layers
-        ]
-        unused = [(slice(0, batch.batch_rows), params.like(backend.xp.empty_like(params.vector)))]
-        network.block_grads(model._network._replace(layers=tuple(layers)), backend, params, batch, unused)
-        found = {name: results[name] for name in params if name in results}
+        batch = model.check_batch(x, target, h0, steps, lengths)
+        cells = run_in_workspace(model.device, lambda: tuple(_of_cells(model, batch)))
         return OmegaValue(
-            sum(float(value) for value, _, _ in found.values()),
-            {name: grad.astype(model.dtype) for name, (_, grad, _) in found.items()},
-            {name: ratio.T for name, (_, _, ratio) in found.items()},
+            sum(float(value) for _, value, _, _ in cells),
+            {name: grad.astype(model.dtype) for name, _, grad, _ in cells},
+            {name: ratio.T for name, _, _, ratio in cells},
         )
 
     @any_magnitude
@@ -136,27 +116,20 @@ def _range(ratio: np.ndarray) -> str:
     return f"ρ {there.min():.3g} … {there.max():.3g}" if there.size else "no gradient arrives"
 
 
-def cell_backward(
-    see: Callable[[Array, Array, Array], None],
-    backend: Backend,
-    params: Mapping[str, Array],
-    dy: Array,
-    trace: rnn.Trace,
-    dstate: Array,
-    *,
-    inputs: bool = True,
-    nonlinearity: str = "tanh",
-) -> tuple[Array | None, Array, dict[str, Array], rnn.Flow]:
-    """`rnn.backward` without gradients of parameters; see(W_hh, ∂L/∂a, ‖∂L/∂h‖) is called with what it went by.
-
-    With the identity in place of W_xh, the ∂L/∂x_t of `rnn.backward` or its twin is ∂L/∂a_t.
-    """
-    xp, W_hh = backend.xp, params["W_hh"]
-    by_itself = {"W_xh": xp.eye(len(W_hh), dtype=W_hh.dtype), "W_hh": W_hh, "b_h": params["b_h"]}
-    added = rnn.Trace(xp.zeros(dy.shape, dy.dtype), trace.h, trace.valid)
-    da, dstate, _, flow = backend.twin(rnn.backward)(
-        by_itself, dy, added, dstate, inputs=True, nonlinearity=nonlinearity
-    )
-    see(W_hh, da, flow.row_norms)
-    dx = da @ params["W_xh"] if inputs else None
-    return dx, dstate, {}, flow
+def _of_cells(model: Any, batch: network.Batch) -> Iterator[tuple[str, Any, Array, Array]]:
+    """The name of W_hh, Ω, ∂⁺Ω/∂W_hh and ρ (T, N) of every cell, from the error signals of a backward pass."""
+    net, params = model.network, model.params
+    _, dy, forward = network.with_loss(net, params, batch)
+    result = network.backward(net, params, forward, dy, batch_rows=1, selection=batch.selection)
+    T = len(batch.x)
+    norms = iter(result.flow.layers)  # in the time of x
+    for layer, symbols, signals in zip(model.layers, net.symbols, result.da, strict=True):
+        if not layer.recurrent:
+            continue
+        names = [name for symbol, name in symbols if symbol.startswith("W_hh")]
+        for i, (name, da) in enumerate(zip(names, signals if isinstance(signals, tuple) else (signals,), strict=True)):
+            of_rows = next(norms).per_sample.T  # (T, N)
+            of_rows = reverse_time(of_rows, batch.lengths) if i % layer.directions else of_rows  # the cell's own time
+            if len(da) < T:  # steps at which every row is over are left out
+                da = namespace(da).concatenate([da, namespace(da).zeros((T - len(da), *da.shape[1:]), da.dtype)])
+            yield name, *omega(params[name], da, of_rows)

@@ -1,68 +1,96 @@
-"""Layers: one file, one section of the chapter.
+"""What every layer offers: a specification beside pure functions, and the table that a network computes with.
 
-A layer is a specification (sizes and initialisation, no arrays) beside three pure functions at module level:
+A layer is a specification (sizes and initialisation, no arrays) beside four pure functions at module level:
 
     forward(params, x, state, *, lengths=None)           → y, state, trace
-    backward(params, dy, trace, dstate, *, inputs=True)  → dx, dstate0, grads, flow
+    backward(params, dy, trace, dstate, *, inputs=True)  → dx, dstate0, da, flow
+    weight_grads(da, trace, rows, out)                   → None
     tangent(params, trace, dparams, dx, dstate)          → dy, dstate
 
-`params` maps the layer's own symbols to arrays, `trace` is whatever forward leaves for backward, and nothing is
-remembered anywhere else. `inputs=False` says that nobody will read dx. A layer without a state takes and returns None.
+`params` maps the layer's own symbols to arrays, `trace` is what forward leaves for backward, and nothing is remembered
+anywhere else. `inputs=False` says that dx is not needed. `da` are the error signals, ∂L/∂a of every step, for a layer
+without a recurrence its ∂L/∂y; `weight_grads` adds them up over all steps of some rows and writes the gradients into
+the arrays of `out`, which have the symbols and shapes of `params`. So who needs no gradients of parameters does not ask
+for them. A layer without a state takes and returns None. A state is an array, or a NamedTuple of arrays.
 
-What else these functions need (a nonlinearity, a number of levels) stands in the specification's `options` and is
-passed to all three. A layer that is random in training has a method
+What else these functions need (a nonlinearity, a number of layers) stands in the specification's `options` and is
+passed to forward, backward and tangent. A layer that is random in training has a method
 
-    draw(rng, steps, rows, dtype) → noise
+    draw_mask(rng, steps, rows, dtype) → mask
 
-which is called once for all rows of a minibatch; forward gets the noise of its rows, or no `noise` at all, which is
-evaluation. Rows are the last axis but one of noise, and of a state. Where a layer is made of several recurrences, its
-flow and its trace have a tuple `cells` with one entry for each.
+which is called once for all rows of a minibatch; forward gets the mask of its rows, or no `mask` at all, which is
+evaluation. Rows are the last axis but one of a mask, and of a state. Where a layer is made of several cells, its flow
+and its trace have a tuple `cells` with one entry for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 
 from ..parameters import Shape
 
+Function = Callable[..., Any]
+Kernel = Callable[[Function], Function]  # a function of the reference implementation → what computes it
 
-class Layer(Protocol):
-    """What a model needs to know of a layer."""
 
-    recurrent: bool  # has a state, and its steps depend on one another
-    takes_tokens: bool  # accepts integer input (T, N)
-    takes_vectors: bool  # accepts input (T, N, D)
+class LayerFunctions(NamedTuple):
+    """What a network needs of a layer: functions with their options in place, and whether it has a state."""
+
+    forward: Function
+    backward: Function
+    weight_grads: Function
+    tangent: Function
+    saturated: Function | None = None  # of a recurrent layer: trace → (T, N) of every cell
+    recurrent: bool = False
+    draw_mask: Function | None = None
+
+
+class Layer:
+    """The specification of a layer. A subclass names its functions, its sizes and its parameters."""
+
+    recurrent: ClassVar[bool] = False  # has a state, and its steps depend on one another
+    takes_tokens: ClassVar[bool] = False  # accepts integer input (T, N)
+    takes_vectors: ClassVar[bool] = True  # accepts input (T, N, D)
+
+    forward: ClassVar[Function]
+    backward: ClassVar[Function]
+    weight_grads: ClassVar[Function]
+    tangent: ClassVar[Function]
+    draw_mask: Function | None = None
 
     @property
-    def forward(self) -> Callable[..., Any]: ...
+    def options(self) -> Mapping[str, Any]:
+        """What the functions need besides arrays."""
+        return {}
 
-    @property
-    def backward(self) -> Callable[..., Any]: ...
+    if TYPE_CHECKING:  # at run time a dataclass would take it for the default of its field
 
-    @property
-    def tangent(self) -> Callable[..., Any]: ...
+        @property
+        def input_size(self) -> int: ...
 
-    @property
-    def options(self) -> Mapping[str, Any]: ...
+        @property
+        def output_size(self) -> int: ...
 
-    @property
-    def input_size(self) -> int: ...
+    def shapes(self) -> dict[str, Shape]:
+        """Parameter shapes by symbol, in the order in which they are stored and drawn."""
+        return {}
 
-    @property
-    def output_size(self) -> int: ...
+    def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Initial parameters."""
+        return {}
 
-    def shapes(self) -> dict[str, Shape]: ...
-
-    def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]: ...
-
-
-class RecurrentLayer(Layer, Protocol):
-    """A layer with a state."""
-
-    def state_shape(self, rows: int) -> Shape: ...
+    def functions(self, kernel: Kernel) -> LayerFunctions:
+        """This layer's functions, or the kernels that stand for them."""
+        options = self.options
+        forward, backward, tangent = (
+            partial(kernel(function), **options) if options else kernel(function)
+            for function in (self.forward, self.backward, self.tangent)
+        )
+        return LayerFunctions(forward, backward, kernel(self.weight_grads), tangent, draw_mask=self.draw_mask)
 
 
 def sized(layers: Sequence[Layer]) -> tuple[Layer, ...]:

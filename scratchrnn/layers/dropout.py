@@ -5,7 +5,7 @@
 The expectation of y is x, so evaluation is y = x ("inverted" dropout). K below is the number of steps the layer sees.
 
 The factors m are random, forward is not: they are drawn beforehand (`draw`) for all rows of a minibatch and handed in
-as `noise`, so that it makes no difference into how many blocks the rows are cut.
+as `mask`, so that it makes no difference into how many blocks the rows are cut.
 Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014, "Dropout", section 10 for the scaling.
 """
 
@@ -14,42 +14,47 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._arguments import integer, normalize, probability
 from .._arrays import Array
 from ..parameters import Shape
+from .base import Layer
 
 
 class Trace(NamedTuple):
     """What forward hands to backward."""
 
-    noise: Array | None  # (K, N, F): m; None in evaluation
+    mask: Array | None  # (K, N, F): m; None in evaluation
 
 
 def forward(
-    params: Mapping[str, Array], x: Array, state: None, *, lengths: Array | None = None, noise: Array | None = None
+    params: Mapping[str, Array], x: Array, state: None, *, lengths: Array | None = None, mask: Array | None = None
 ) -> tuple[Array, None, Trace]:
-    """y_t = m_t ⊙ x_t. x (K, N, F) → y (K, N, F). noise is m (K, N, F); None is evaluation, y = x."""
-    return x if noise is None else x * noise, None, Trace(noise)
+    """y_t = m_t ⊙ x_t. x (K, N, F) → y (K, N, F). mask is m (K, N, F); None is evaluation, y = x."""
+    return x if mask is None else x * mask, None, Trace(mask)
 
 
 def backward(
     params: Mapping[str, Array], dy: Array, trace: Trace, dstate: None, *, inputs: bool = True
-) -> tuple[Array | None, None, dict[str, Array], None]:
+) -> tuple[Array | None, None, None, None]:
     """∂L/∂x_t = m_t ⊙ ∂L/∂y_t. dy (K, N, F) → dx (K, N, F), None with inputs=False."""
     if not inputs:
-        return None, None, {}, None
-    return dy if trace.noise is None else dy * trace.noise, None, {}, None
+        return None, None, None, None
+    return dy if trace.mask is None else dy * trace.mask, None, None, None
+
+
+def weight_grads(da: None, trace: Trace, rows: slice, out: Mapping[str, Array]) -> None:
+    """There are no parameters."""
 
 
 def tangent(
     params: Mapping[str, Array], trace: Trace, dparams: Mapping[str, Array], dx: Array, dstate: None
 ) -> tuple[Array, None]:
     """ẏ_t = m_t ⊙ ẋ_t."""
-    return dx if trace.noise is None else dx * trace.noise, None
+    return dx if trace.mask is None else dx * trace.mask, None
 
 
 def draw(rng: np.random.Generator, shape: Shape, p: float, dtype: Any) -> np.ndarray:
@@ -59,7 +64,7 @@ def draw(rng: np.random.Generator, shape: Shape, p: float, dtype: Any) -> np.nda
 
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(Layer):
     """y_t = m_t ⊙ x_t with entries of m_t that are 0 with probability p, else 1 / (1 − p), in training; y = x else.
 
     No parameters. (N, T, F) → (N, T, F); F is that of the layer before (the one after, at the bottom of a model), and
@@ -74,12 +79,9 @@ class Dropout:
     p: float
     size: int | None = field(default=None, kw_only=True)
 
-    recurrent = False
-    takes_tokens = False
-    takes_vectors = True
-    options: ClassVar[Mapping[str, Any]] = {}
     forward = staticmethod(forward)
     backward = staticmethod(backward)
+    weight_grads = staticmethod(weight_grads)
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:
@@ -111,6 +113,6 @@ class Dropout:
         """There are no parameters."""
         return {}
 
-    def draw(self, rng: np.random.Generator, steps: int, rows: int, dtype: Any) -> np.ndarray | None:
-        """What a pass over so many steps and rows leaves out: its noise (K, N, F), or None with p = 0."""
+    def draw_mask(self, rng: np.random.Generator, steps: int, rows: int, dtype: Any) -> np.ndarray | None:
+        """What a pass over so many steps and rows leaves out: its mask (K, N, F), or None with p = 0."""
         return draw(rng, (steps, rows, self.input_size), self.p, dtype) if self.p else None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .._arguments import integer, normalize
 from .._arrays import Array, namespace
 from ..parameters import Shape
+from .base import Layer
 from .initializers import check_init, draw
 
 
@@ -34,13 +35,16 @@ def forward(
 
 def backward(
     params: Mapping[str, Array], dy: Array, trace: Trace, dstate: None, *, inputs: bool = True
-) -> tuple[None, None, dict[str, Array], None]:
-    """∂L/∂E[i] = Σ ∂L/∂y_t over the steps at which x_t = i. dy (T, N, F); tokens have no gradient."""
-    E = params["E"]
-    xp = namespace(E)
-    dE = xp.zeros_like(E)
-    xp.add.at(dE, trace.x.reshape(-1), dy.reshape(-1, E.shape[1]))
-    return None, None, {"E": dE}, None
+) -> tuple[None, None, Array, None]:
+    """Tokens have no gradient. The error signals are dy (T, N, F)."""
+    return None, None, dy, None
+
+
+def weight_grads(dy: Array, trace: Trace, rows: slice, out: Mapping[str, Array]) -> None:
+    """∂L/∂E[i] = Σ ∂L/∂y_t over the steps at which x_t = i, of some rows, written into `out`."""
+    dE = out["E"]
+    dE[...] = 0
+    namespace(dE).add.at(dE, trace.x[:, rows].reshape(-1), dy[:, rows].reshape(-1, dE.shape[1]))
 
 
 def tangent(
@@ -51,7 +55,7 @@ def tangent(
 
 
 @dataclass(frozen=True)
-class Embedding:
+class Embedding(Layer):
     """y_t = E[x_t], for integer tokens x_t in 0 … V − 1. Parameter: E (V, F). (N, T) → (N, T, F).
 
     The first layer of a model, `Embedding(number of tokens, number of features)`. init names the rule for E, as `RNN`
@@ -68,12 +72,11 @@ class Embedding:
     output_size: int
     init: str = field(default="normal(1)", kw_only=True)
 
-    recurrent = False
     takes_tokens = True
     takes_vectors = False
-    options: ClassVar[Mapping[str, Any]] = {}
     forward = staticmethod(forward)
     backward = staticmethod(backward)
+    weight_grads = staticmethod(weight_grads)
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:

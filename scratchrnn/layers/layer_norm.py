@@ -17,6 +17,7 @@ import numpy as np
 from .._arguments import above_zero, integer, normalize
 from .._arrays import Array, namespace
 from ..parameters import Shape
+from .base import Layer
 
 
 class Trace(NamedTuple):
@@ -38,16 +39,21 @@ def forward(
 
 def backward(
     params: Mapping[str, Array], dy: Array, trace: Trace, dstate: None, *, inputs: bool = True, eps: float = 1e-5
-) -> tuple[Array | None, None, dict[str, Array], None]:
-    """∂L/∂x̂ = γ ⊙ ∂L/∂y,  ∂L/∂γ = Σ ∂L/∂y ⊙ x̂,  ∂L/∂β = Σ ∂L/∂y, and through μ and σ, which depend on x as well,
+) -> tuple[Array | None, None, Array, None]:
+    """∂L/∂x̂ = γ ⊙ ∂L/∂y, and through μ and σ, which depend on x as well,
 
         ∂L/∂x = (∂L/∂x̂ − mean(∂L/∂x̂) − x̂ · mean(x̂ ⊙ ∂L/∂x̂)) / √(σ² + ε)
 
-    with means over the features. dy (K, N, F) → dx (K, N, F), None with inputs=False.
+    with means over the features. dy (K, N, F) → dx (K, N, F), None with inputs=False; the error signals are dy.
     """
-    x_hat, _ = trace
-    grads = {"gamma": (dy * x_hat).sum(axis=(0, 1)), "beta": dy.sum(axis=(0, 1))}
-    return _project(params["gamma"] * dy, trace) if inputs else None, None, grads, None
+    return _project(params["gamma"] * dy, trace) if inputs else None, None, dy, None
+
+
+def weight_grads(dy: Array, trace: Trace, rows: slice, out: Mapping[str, Array]) -> None:
+    """∂L/∂γ = Σ ∂L/∂y ⊙ x̂ and ∂L/∂β = Σ ∂L/∂y over all steps of some rows, written into `out`."""
+    dy, x_hat = dy[:, rows], trace.x_hat[:, rows]
+    out["gamma"][...] = (dy * x_hat).sum(axis=(0, 1))
+    out["beta"][...] = dy.sum(axis=(0, 1))
 
 
 def tangent(
@@ -70,7 +76,7 @@ def _project(v: Array, trace: Trace) -> Array:
 
 
 @dataclass(frozen=True)
-class LayerNorm:
+class LayerNorm(Layer):
     """y = γ ⊙ (x − μ) / √(σ² + ε) + β, with mean and variance over the features of each step.
 
     Parameters: gamma (F,), which starts at 1, and beta (F,), which starts at 0. (N, T, F) → (N, T, F). eps keeps steps
@@ -80,11 +86,9 @@ class LayerNorm:
     size: int
     eps: float = field(default=1e-5, kw_only=True)
 
-    recurrent = False
-    takes_tokens = False
-    takes_vectors = True
     forward = staticmethod(forward)
     backward = staticmethod(backward)
+    weight_grads = staticmethod(weight_grads)
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .._arguments import integer, normalize
 from .._arrays import Array
 from ..parameters import Shape
+from .base import Layer
 from .initializers import check_init, draw
 
 
@@ -32,15 +33,17 @@ def forward(
 
 def backward(
     params: Mapping[str, Array], dy: Array, trace: Trace, dstate: None, *, inputs: bool = True
-) -> tuple[Array | None, None, dict[str, Array], None]:
-    """∂L/∂h_t = W_hyᵀ · ∂L/∂y_t,  ∂L/∂W_hy = Σ_t ∂L/∂y_t · h_tᵀ,  ∂L/∂b_y = Σ_t ∂L/∂y_t.
+) -> tuple[Array | None, None, Array, None]:
+    """∂L/∂h_t = W_hyᵀ · ∂L/∂y_t. dy (K, N, O) → dh (K, N, H), None with inputs=False; the error signals are dy."""
+    return dy @ params["W_hy"] if inputs else None, None, dy, None
 
-    dy (K, N, O) → dh (K, N, H), None with inputs=False.
-    """
-    (h,) = trace
-    rows = dy.reshape(-1, dy.shape[2])  # (K·N, O)
-    grads = {"W_hy": rows.T @ h.reshape(-1, h.shape[2]), "b_y": rows.sum(axis=0)}
-    return dy @ params["W_hy"] if inputs else None, None, grads, None
+
+def weight_grads(dy: Array, trace: Trace, rows: slice, out: Mapping[str, Array]) -> None:
+    """∂L/∂W_hy = Σ_t ∂L/∂y_t · h_tᵀ and ∂L/∂b_y = Σ_t ∂L/∂y_t over all steps of some rows, written into `out`."""
+    h = trace.h[:, rows]
+    dy = dy[:, rows].reshape(-1, dy.shape[2])  # (K·N, O)
+    out["W_hy"][...] = dy.T @ h.reshape(-1, h.shape[2])
+    out["b_y"][...] = dy.sum(axis=0)
 
 
 def tangent(
@@ -51,7 +54,7 @@ def tangent(
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Layer):
     """y_t = W_hy · h_t + b_y. Parameters: W_hy (O, H), b_y (O,). (N, T, H) → (N, T, O).
 
     init names the rule for W_hy, as `RNN` explains.
@@ -61,12 +64,9 @@ class Linear:
     output_size: int
     init: str = field(default="xavier", kw_only=True)
 
-    recurrent = False
-    takes_tokens = False
-    takes_vectors = True
-    options: ClassVar[Mapping[str, Any]] = {}
     forward = staticmethod(forward)
     backward = staticmethod(backward)
+    weight_grads = staticmethod(weight_grads)
     tangent = staticmethod(tangent)
 
     def __post_init__(self) -> None:

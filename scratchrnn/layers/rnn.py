@@ -5,20 +5,21 @@
 Letters used throughout: N rows in the batch, T time steps, D input features, H hidden units. Arrays are time-major.
 `h` has T + 1 steps: `h[0]` is the state before the first input, `h[t + 1]` the state after x_t (the chapter's h_t).
 
-Three functions share this screen. `forward` leaves a Trace; `backward` turns ∂L/∂h into every gradient from that trace
-alone, because tanh′(a) = 1 − tanh²(a) = 1 − h²; `tangent` is the forward pass linearised around the trace, which the
-adjoint test of `check_gradients` sets against `backward`. They run as they stand on NumPy arrays, on CuPy arrays, and
-(forward) on complex numbers for the complex-step check. The numba backend, which is the default, computes with jitted
-twins of them: whoever changes this text to see what happens runs it with `use_backend("numpy")` or `--backend numpy`.
+Four functions share this screen. `forward` leaves a Trace; `backward` turns ∂L/∂h into the error signals ∂L/∂a of every
+step from that trace alone, because tanh′(a) = 1 − tanh²(a) = 1 − h²; `weight_grads` adds these up into the gradients of
+the parameters; `tangent` is the forward pass linearised around the trace, which the adjoint test of `check_gradients`
+compares with `backward`. They run as they stand on NumPy arrays, on CuPy arrays, and (forward) on complex numbers for
+the complex-step check. The numba backend, which is the default, computes with compiled kernels instead: to try a change
+to this reference implementation, select the NumPy backend with `use_backend("numpy")` or `--backend numpy`.
 
-The specification, `RNN`, may ask for several such layers, and for both directions: `recurrent.py` makes those of these.
+The class `RNN` is the specification: sizes, options and initial weights. It may ask for several cells, on top of one
+another and in both directions; `recurrent.py` runs these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,10 +28,10 @@ from .._arguments import boolean, integer, normalize, probability
 from .._arrays import Array, namespace
 from .._numerics import row_norms
 from ..parameters import Shape
-from . import dropout, recurrent
 from .initializers import check_init
-from .initializers import draw as draw_initial
-from .recurrent import suffix
+from .recurrent import Cell, RecurrentLayer
+
+SATURATED = 0.999  # |h| above it: a slope 1 − h² below 0.002
 
 
 class Trace(NamedTuple):
@@ -70,9 +71,7 @@ def forward(
     h = xp.empty_like(a, shape=(T + 1, N, W_hh.shape[0]))
     h[0] = state
     for t in range(T):
-        h[t + 1] = activate(a[t] + h[t] @ W_hh.T, nonlinearity)  # (N, H)
-        if valid is not None:
-            h[t + 1] = xp.where(valid[t], h[t + 1], h[t])
+        h[t + 1] = keep(valid, t, activate(a[t] + h[t] @ W_hh.T, nonlinearity), h[t])  # (N, H)
     return h[1:], h[T], Trace(x, h, valid)
 
 
@@ -84,43 +83,44 @@ def backward(
     *,
     inputs: bool = True,
     nonlinearity: str = "tanh",
-) -> tuple[Array | None, Array, dict[str, Array], Flow]:
+) -> tuple[Array | None, Array, Array, Flow]:
     """Backpropagation through time. With δ_t = ∂L/∂h_t and a_t the argument of tanh:
 
         δ_t     = ∂L/∂y-part_t + W_hhᵀ · ∂L/∂a_{t+1}          (the last step starts from dstate)
         ∂L/∂a_t = δ_t ⊙ (1 − h_t²)
-        ∂L/∂W_hh = Σ_t ∂L/∂a_t · h_{t−1}ᵀ    ∂L/∂W_xh = Σ_t ∂L/∂a_t · x_tᵀ    ∂L/∂b_h = Σ_t ∂L/∂a_t
         ∂L/∂x_t = W_xhᵀ · ∂L/∂a_t            ∂L/∂h0 = W_hhᵀ · ∂L/∂a_0
 
-    dy (T, N, H) is ∂L/∂h as the layers above see it, dstate (N, H) as whoever takes the last state sees it. Returns dx
-    (None for integer x or inputs=False), ∂L/∂h0 (N, H), the gradients by name, and the flow.
+    dy (T, N, H) is ∂L/∂h as the layers above see it, dstate (N, H) the same of the last state alone. Returns dx (None
+    for integer x or inputs=False), ∂L/∂h0 (N, H), the error signals ∂L/∂a (T, N, H), and the flow.
     """
     x, h, valid = trace
-    T, H = len(dy), h.shape[2]
+    T = len(dy)
     xp = namespace(h)
     W_xh, W_hh = params["W_xh"], params["W_hh"]
 
     dh = xp.empty_like(dy)  # (T, N, H): δ_t
     da = xp.empty_like(dy)  # (T, N, H): ∂L/∂a_t
     flushed = xp.empty(T, dtype=int)
-    carried = dstate
+    dh_next = dstate
     for t in reversed(range(T)):
-        dh[t], flushed[t] = flush_subnormals(dy[t] + carried)
-        da[t] = dh[t] * slope(h[t + 1], nonlinearity)
-        if valid is not None:
-            da[t] = xp.where(valid[t], da[t], 0)
-        carried = da[t] @ W_hh
-        if valid is not None:
-            carried = xp.where(valid[t], carried, dh[t])
-
-    rows = da.reshape(-1, H)  # every step of every row: (T·N, H)
-    grads = {
-        "W_xh": project_grad(rows, x, W_xh),
-        "W_hh": rows.T @ h[:-1].reshape(-1, H),
-        "b_h": rows.sum(axis=0),
-    }
+        dh[t], flushed[t] = flush_subnormals(dy[t] + dh_next)
+        da[t] = keep(valid, t, dh[t] * activation_grad(h[t + 1], nonlinearity), 0)
+        dh_next = keep(valid, t, da[t] @ W_hh, dh[t])
     dx = da @ W_xh if inputs and x.ndim == 3 else None
-    return dx, carried, grads, Flow(row_norms(dh), flushed)
+    return dx, dh_next, da, Flow(row_norms(dh), flushed)
+
+
+def weight_grads(da: Array, trace: Trace, rows: slice, out: Mapping[str, Array]) -> None:
+    """The gradients of the parameters: sums of the error signals over all steps of some rows, written into `out`.
+
+    ∂L/∂W_hh = Σ_t ∂L/∂a_t · h_{t−1}ᵀ      ∂L/∂W_xh = Σ_t ∂L/∂a_t · x_tᵀ      ∂L/∂b_h = Σ_t ∂L/∂a_t
+    """
+    H = da.shape[2]
+    x, h = trace.x[:, rows], trace.h[:-1, rows]
+    da = da[:, rows].reshape(-1, H)  # every step of every row: (T·N, H)
+    project_grad(da, x, out["W_xh"])
+    out["W_hh"][...] = da.T @ h.reshape(-1, H)
+    out["b_h"][...] = da.sum(axis=0)
 
 
 def tangent(
@@ -148,10 +148,34 @@ def tangent(
     dh = xp.empty_like(h)
     dh[0] = dstate
     for t in range(len(x)):
-        dh[t + 1] = slope(h[t + 1], nonlinearity) * (da[t] + h[t] @ dW_hh.T + dh[t] @ W_hh.T)
-        if valid is not None:
-            dh[t + 1] = xp.where(valid[t], dh[t + 1], dh[t])
+        moved = activation_grad(h[t + 1], nonlinearity) * (da[t] + h[t] @ dW_hh.T + dh[t] @ W_hh.T)
+        dh[t + 1] = keep(valid, t, moved, dh[t])
     return dh[1:], dh[-1]
+
+
+def saturated(trace: Trace, *, nonlinearity: str = "tanh") -> Array:
+    """(T, N) float64: the fraction of units of each row that are saturated, |h| > 0.999 of tanh and h = 0 of relu.
+
+    There the slope is (nearly) 0, and (almost) nothing comes back through a unit. NaN where a row is over.
+    """
+    h, xp = trace.h[1:], namespace(trace.h)
+    fractions = ((xp.abs(h) > SATURATED) if nonlinearity == "tanh" else (h == 0)).mean(axis=2)
+    return fractions if trace.valid is None else xp.where(trace.valid[..., 0], fractions, np.nan)
+
+
+def states(trace: Trace) -> Array:
+    """(T + 1, N, H): h before the first step and after each."""
+    return trace.h
+
+
+def step_jacobians(params: Mapping[str, Array], trace: Trace, *, nonlinearity: str = "tanh") -> tuple[Array, Array]:
+    """∂h_t/∂h_{t−1} = diag(φ′(a_t)) · W_hh of every step, as its two factors: φ′(a_t) (T, N, H), and W_hh (H, H)."""
+    return activation_grad(trace.h[1:], nonlinearity), params["W_hh"]
+
+
+def keep(valid: Array | None, t: int, new: Array, old: Any) -> Array:
+    """`new` in the rows that still run at step t, `old` in those that are over. valid (T, N, 1); None: all run."""
+    return new if valid is None else namespace(new).where(valid[t], new, old)
 
 
 def activate(a: Array, nonlinearity: str) -> Array:
@@ -160,7 +184,7 @@ def activate(a: Array, nonlinearity: str) -> Array:
     return xp.tanh(a) if nonlinearity == "tanh" else xp.where(a.real <= 0, 0, a)
 
 
-def slope(h: Array, nonlinearity: str) -> Array:
+def activation_grad(h: Array, nonlinearity: str) -> Array:
     """∂h/∂a in terms of h itself: 1 − h² for h = tanh a; 1 where h > 0, else 0, for h = relu a."""
     return 1 - h**2 if nonlinearity == "tanh" else (h > 0).astype(h.dtype)
 
@@ -170,14 +194,15 @@ def project(W_xh: Array, x: Array) -> Array:
     return W_xh.T[x] if x.ndim == 2 else x @ W_xh.T
 
 
-def project_grad(rows: Array, x: Array, W_xh: Array) -> Array:
-    """∂L/∂W_xh = Σ ∂L/∂a_t · x_tᵀ; a token adds its ∂L/∂a_t to its column. rows is ∂L/∂a as (T·N, H)."""
+def project_grad(da: Array, x: Array, dW_xh: Array) -> None:
+    """∂L/∂W_xh = Σ ∂L/∂a_t · x_tᵀ, written into dW_xh; a token adds its ∂L/∂a_t to its column. da is (T·N, H)."""
     if x.ndim == 3:
-        return rows.T @ x.reshape(-1, x.shape[2])
-    xp = namespace(W_xh)
-    columns = xp.zeros_like(W_xh, shape=W_xh.shape[::-1])  # (D, H)
-    xp.add.at(columns, x.reshape(-1), rows)
-    return columns.T
+        dW_xh[...] = da.T @ x.reshape(-1, x.shape[2])
+        return
+    xp = namespace(dW_xh)
+    columns = xp.zeros_like(dW_xh, shape=dW_xh.shape[::-1])  # (D, H)
+    xp.add.at(columns, x.reshape(-1), da)
+    dW_xh[...] = columns.T
 
 
 def flush_subnormals(dh: Array) -> tuple[Array, Array]:
@@ -190,13 +215,8 @@ def flush_subnormals(dh: Array) -> tuple[Array, Array]:
     return xp.where(tiny, 0, dh), tiny.sum()
 
 
-stacked_forward = partial(recurrent.forward, recurrence=forward)
-stacked_backward = partial(recurrent.backward, recurrence=backward)
-stacked_tangent = partial(recurrent.tangent, recurrence=tangent)
-
-
 @dataclass(frozen=True)
-class RNN:
+class RNN(RecurrentLayer):
     """A plain recurrent layer: h_t = tanh(W_hh · h_{t−1} + W_xh · x_t + b_h).
 
     Parameters
@@ -228,9 +248,7 @@ class RNN:
     dropout: float = field(default=0.0, kw_only=True)
     init: str = field(default="xavier", kw_only=True)
 
-    recurrent = True
-    takes_tokens = True
-    takes_vectors = True
+    cell = Cell(forward, backward, weight_grads, tangent, saturated, states, step_jacobians, ("W_xh", "W_hh", "b_h"))
 
     def __post_init__(self) -> None:
         normalize(self, input_size=integer, hidden_size=integer, num_layers=integer, bidirectional=boolean)
@@ -245,58 +263,11 @@ class RNN:
         check_init(self.init)
 
     @property
-    def cells(self) -> int:
-        """Number of recurrences: levels times directions."""
-        return self.num_layers * (1 + self.bidirectional)
-
-    @property
-    def forward(self) -> Callable[..., Any]:
-        """That of one cell, or of all of them."""
-        return forward if self.cells == 1 else stacked_forward
-
-    @property
-    def backward(self) -> Callable[..., Any]:
-        """As `forward`."""
-        return backward if self.cells == 1 else stacked_backward
-
-    @property
-    def tangent(self) -> Callable[..., Any]:
-        """As `forward`."""
-        return tangent if self.cells == 1 else stacked_tangent
-
-    @property
     def options(self) -> Mapping[str, Any]:
-        """What these functions need besides arrays."""
-        options: dict[str, Any] = {"nonlinearity": self.nonlinearity}
-        if self.cells > 1:
-            options |= {"num_layers": self.num_layers, "bidirectional": self.bidirectional}
-        return options
+        """What the cell's functions need besides arrays."""
+        return {"nonlinearity": self.nonlinearity}
 
-    @property
-    def output_size(self) -> int:
-        """H, or 2·H with both directions."""
-        return self.hidden_size * (1 + self.bidirectional)
-
-    def shapes(self) -> dict[str, Shape]:
-        """Parameter shapes by symbol, in the order in which they are stored and drawn."""
+    def cell_shapes(self, input_size: int) -> dict[str, Shape]:
+        """W_xh (H, D), W_hh (H, H) and b_h (H,)."""
         H = self.hidden_size
-        shapes: dict[str, Shape] = {}
-        for i in range(self.cells):
-            D = self.input_size if i < 1 + self.bidirectional else self.output_size
-            after = suffix(i, self.bidirectional)
-            shapes |= {f"W_xh{after}": (H, D), f"W_hh{after}": (H, H), f"b_h{after}": (H,)}
-        return shapes
-
-    def initial(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Initial parameters."""
-        return draw_initial(rng, self.shapes(), self.init)
-
-    def state_shape(self, rows: int) -> Shape:
-        """Shape of the state of a batch of `rows` rows."""
-        return (rows, self.hidden_size) if self.cells == 1 else (self.cells, rows, self.hidden_size)
-
-    def draw(self, rng: np.random.Generator, steps: int, rows: int, dtype: Any) -> np.ndarray | None:
-        """What dropout between the levels leaves out of a pass over so many steps and rows: (L − 1, T, N, R·H)."""
-        if not self.dropout:
-            return None
-        return dropout.draw(rng, (self.num_layers - 1, steps, rows, self.output_size), self.dropout, dtype)
+        return {"W_xh": (H, input_size), "W_hh": (H, H), "b_h": (H,)}

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .._arrays import as_array, namespace, plain, to_numpy
+from .._arrays import as_array, map_arrays, namespace, plain, to_numpy
 from .._numerics import all_finite
-from .._steps import counted_steps
+from .._steps import select_steps
+from ..backends.row_blocks import max_rows
 from ..model import SequenceModel
-
-VALIDATION_NUMBERS = 1 << 22  # hidden states and outputs that a validation loss holds at a time
 
 
 class BatchSource(Protocol):
@@ -89,10 +88,9 @@ class Minibatch(NamedTuple):
     def after(self, state: Any) -> Minibatch:
         """This piece begun from the last state of the piece before."""
 
-        def going_on(state: Any) -> Any:
-            return state if self.kept is None else state[..., namespace(state).asarray(self.kept), :]
-
-        return self._replace(h0=tuple(map(going_on, state)) if isinstance(state, tuple) else going_on(state))
+        if self.kept is not None:
+            state = map_arrays(lambda a: a[..., namespace(a).asarray(self.kept), :], state)
+        return self._replace(h0=state)
 
     def _between(self, start: int, stop: int) -> Minibatch:
         x, steps = self.x[:, start:stop], self.steps
@@ -130,9 +128,9 @@ class Rows:
         if target is None:
             plain("x", x)  # has more to say of a data set
             raise TypeError("fit needs a target beside x, unless x is a batch source with a gather method")
-        whole = model._check_batch(x, target, None, steps, lengths)
+        whole = model.check_batch(x, target, None, steps, lengths)
         self._length = N = whole.batch_rows
-        self._backend = backend = model._backend
+        self._backend = backend = model.device
         x = (
             whole.x
             if whole.x.ndim == 3
@@ -141,8 +139,8 @@ class Rows:
         self._x = backend.xp.ascontiguousarray(x)  # (T, N, …)
         self._target = backend.asarray(as_array("target", target))
         self._lengths = None if lengths is None else to_numpy(as_array("lengths", lengths))
-        mask = whole.counted.mask
-        self._count_per_row = whole.counted.total // N
+        mask = whole.selection.mask
+        self._count_per_row = whole.selection.total // N
         self._counts = None if mask is None else to_numpy(mask).sum(axis=0)
         self._kept: dict[Any, Any] = {}
 
@@ -177,7 +175,7 @@ class Rows:
             N, T = x.shape[:2]
             if not N * T:
                 raise ValueError(f"the batch source gave x of shape {tuple(x.shape)}, in which there is no step")
-            return Minibatch(x, target, self.steps, None, counted_steps(self.steps, T, N, None).total)
+            return Minibatch(x, target, self.steps, None, select_steps(self.steps, T, N, None).total)
         steps = self.steps if isinstance(self.steps, str) or self.steps.ndim == 1 else self.steps[rows]
         lengths = None if self._lengths is None else self._lengths[rows]
         count = len(rows) * self._count_per_row if self._counts is None else int(self._counts[rows].sum())
@@ -275,11 +273,9 @@ def mean_loss(model: SequenceModel, data: Rows, truncate: int | None = None, sta
     state that is carried on is not finite.
     """
     T = next(data.in_order(1)).x.shape[1]
-    widest = max(layer.output_size for layer in model.layers)
-    numbers = max(1, VALIDATION_NUMBERS // widest)
-    rows = max(1, numbers // min(T, truncate or T))
+    rows = max_rows(min(T, truncate or T), model.widest)
     if truncate is not None and stateful:
-        truncate = max(truncate, numbers // min(rows, len(data)))
+        truncate = max(truncate, max_rows(min(rows, len(data)), model.widest))
 
     def run(piece: Minibatch) -> tuple[float, Any]:
         if not stateful:
@@ -288,7 +284,7 @@ def mean_loss(model: SequenceModel, data: Rows, truncate: int | None = None, sta
             return math.nan, piece.h0
         if not piece.counted:
             return 0.0, model.forward(piece.x, piece.h0, piece.lengths).h_last
-        loss, last = model._loss_and_last(**piece.arguments)
+        loss, last = model.loss_and_last(**piece.arguments)
         return float(loss), last
 
     total, weight = 0.0, 0
@@ -301,5 +297,6 @@ def mean_loss(model: SequenceModel, data: Rows, truncate: int | None = None, sta
 
 def are_finite(h0: Any) -> bool:
     """Whether every entry of a state is finite; None is zeros."""
-    states = h0 if isinstance(h0, tuple) else () if h0 is None else (h0,)
-    return all(all_finite(state) for state in states)
+    finite: list[bool] = []
+    map_arrays(lambda a: finite.append(all_finite(a)), h0)
+    return all(finite)

@@ -207,7 +207,7 @@ def _update(
     batch: Minibatch,
 ) -> tuple[float, Any]:
     """One update of the model, none where nothing counts; returns the loss and the last state."""
-    backend, vector = model._backend, model.params.vector
+    backend, vector = model.device, model.params.vector
     update = history.updates + 1
     if not are_finite(batch.h0):
         raise NonFiniteError("the state carried over from the piece before is not finite", "h0", None, history, update)
@@ -218,12 +218,12 @@ def _update(
     if regularizer is not None:
         regularizer.add(model, result.grads, **batch.arguments)
     loss, grad = float(result.loss), result.grads.vector
-    norm = float(backend.twin(vector_norm)(grad))
+    norm = float(backend.kernel(vector_norm)(grad))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise NonFiniteError(*_diagnosis(model, batch, result), history, update)
 
     grads = _tensor_norms(model, grad) if closely else None
-    clipped = clip_norm is not None and backend.twin(shrink)(grad, norm, float(clip_norm))
+    clipped = clip_norm is not None and backend.kernel(shrink)(grad, norm, float(clip_norm))
     if clip_value is not None:
         clipped |= clip_by_value(grad, clip_value)
 
@@ -232,7 +232,7 @@ def _update(
     try:
         history.optimizer.step(delta, grad, history.moments, update, backend, vector)
         seen = None if grads is None else TensorNorms(grads, _tensor_norms(model, delta), _tensor_norms(model, vector))
-        if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.twin(subtract)(vector, delta)):
+        if not ((norm < LARGE[grad.dtype] or _are_finite(history.moments)) and backend.kernel(subtract)(vector, delta)):
             history.moments = {}  # spoiled: nothing can go on from them
             names = [name for name, d in model.params.like(delta).items() if not np.isfinite(to_numpy(d)).all()]
             what = f"the step of {names[0]} is not finite" if names else f"the squared gradient overflows {model.dtype}"
@@ -254,7 +254,7 @@ def _update(
 
 def _tensor_norms(model: SequenceModel, vector: Any) -> np.ndarray:
     """(tensors,): ‖·‖ of every tensor in a vector such as the model's."""
-    return to_numpy(model._backend.twin(part_norms)(vector, model.params.ends))
+    return to_numpy(model.device.kernel(part_norms)(vector, model.params.ends))
 
 
 def _are_finite(moments: Moments) -> bool:
@@ -305,7 +305,7 @@ def _go_on(model: SequenceModel, optimizer: Optimizer | None, resume: History) -
             f"the history to resume keeps {kept or 'nothing'}, but this model and {optimizer} need {needed}"
         )
     history = copy.deepcopy(resume)
-    history.moments = {name: model._backend.asarray(m, model.dtype) for name, m in history.moments.items()}
+    history.moments = {name: model.device.asarray(m, model.dtype) for name, m in history.moments.items()}
     history.optimizer, history.interrupted = optimizer, False
     return history
 

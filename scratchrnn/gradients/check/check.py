@@ -25,9 +25,9 @@ from ..._arguments import above_zero
 from ..._arrays import Array, to_numpy
 from ..._numerics import any_magnitude
 from ..._progress import progress_bar
+from ...layers.rnn import SATURATED
 from ...model import SequenceModel
-from ..saturation import SATURATED
-from .references import SAFETY, Checker
+from .references import SAFETY, Checker, cell_states
 from .report import Comparison, Entry, GradientCheckError, GradientReport, TensorReport
 
 TOLERANCES = {
@@ -92,10 +92,9 @@ def check_gradients(
         tolerances = dict.fromkeys(tolerances, above_zero("tolerance", tolerance))
     names = progress_bar(checker.analytic, unit="tensor", delay=2, leave=False, show=progress)
     hidden = [
-        np.abs(to_numpy(cell.h[1:])).reshape(-1)
-        for trace, layer in zip(checker.stored.traces, model.layers, strict=True)
+        np.abs(to_numpy(states[1:])).reshape(-1)
+        for layer, states in cell_states(model.layers, checker.stored.traces)
         if layer.options.get("nonlinearity") == "tanh"
-        for cell in getattr(trace, "cells", (trace,))
     ]
     T, N = checker.batch.x.shape[:2]
     report = GradientReport(

@@ -7,15 +7,15 @@ three are for.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ... import network
-from ..._arrays import Array, to_numpy
+from ..._arrays import Array, map_arrays, to_numpy
 from ...backends.base import Backend
-from ...network import Batch
+from ...network import Batch, Network
 from ...parameters import Parameters
 
 FD_STEP = 2 * np.finfo(np.float64).eps ** (1 / 3)  # 1.2e-5, along a unit direction
@@ -58,7 +58,7 @@ class Trajectory(NamedTuple):
 
     def jittered(self, rng: np.random.Generator, eps: float) -> Trajectory:
         """The same with every stored number moved in its last bit."""
-        return Trajectory(self.loss, self.dy, [_map_trace(t, lambda a: jitter(a, rng, eps)) for t in self.traces])
+        return Trajectory(self.loss, self.dy, [map_arrays(lambda a: jitter(a, rng, eps), t) for t in self.traces])
 
 
 class Checker:
@@ -71,36 +71,37 @@ class Checker:
         self.dtype = model.dtype
         self.eps = float(np.finfo(model.dtype).eps)
         self.reference = copy.deepcopy(model).to("numpy", "float64")
-        batch = model._check_batch(x, target, None, steps, lengths)
+        batch = model.check_batch(x, target, None, steps, lengths)
         target = to_numpy(target)
         if target.dtype.kind == "f":
             target = target.astype(model.dtype)
         self.arguments = {"target": target, "steps": steps, "lengths": lengths}
         if h0 is None:
             states = tuple(rng.uniform(-0.5, 0.5, s.shape).astype(model.dtype) for s in batch.states)
-            h0 = model._unpack_states(states)
-        batch = model._check_batch(x, target, h0, steps, lengths)
+            h0 = model.unpack_states(states)
+        batch = model.check_batch(x, target, h0, steps, lengths)
 
         tokens = batch.x.ndim == 2
         options = {"h0": h0, "steps": steps, "inputs": not tokens} | ({} if lengths is None else {"lengths": lengths})
         result = model.loss_and_grads(x, target, **options)
         self.loss = float(result.loss)
 
-        self.network = model._network
+        self.layers = model.layers
+        self.reference_network = model.network_of(Backend())
         self.kinked = any(layer.options.get("nonlinearity") == "relu" for layer in model.layers)
         self.batch = Batch(  # in float64, on NumPy
             _double(batch.x),
-            tuple(_double(state) for state in batch.states),
+            map_arrays(_double, batch.states),
             None if batch.lengths is None else to_numpy(batch.lengths),
             _double(batch.target),
-            batch.counted.on(Backend()),
+            batch.selection.map(to_numpy),
             batch.batch_rows,
         )
         vector = to_numpy(model.params.vector).astype(np.float64)
         self.point = Point(model.params.like(vector), None if tokens else self.batch.x, self.batch.states)
         self.analytic = self._by_name(result, tokens)
 
-        self.stored = self._trajectory(model._backend, model.params, batch)
+        self.stored = self._trajectory(model.network, model.params, batch)
         self.stored_jittered = self.stored.jittered(rng, self.eps)
         self.text = self._text_trajectory(self.point)
         moved = self.point.map(lambda a: jitter(a, rng, self.eps))
@@ -130,8 +131,8 @@ class Checker:
         """Directional derivative by the complex step, and its noise, which is conditioning."""
         params, x, states = self.point.plus(name, 1j * CS_STEP * v)
         batch = self.batch._replace(states=states, x=self.batch.x if x is None else x)
-        losses, _, _ = network.block_loss(self.network, Backend(), params, batch)
-        return float(losses.sum().imag) / CS_STEP, self._conditioning(name, v)
+        of_rows, _, _ = network.with_loss(self.reference_network, params, batch)
+        return float(of_rows.sum().imag) / CS_STEP, self._conditioning(name, v)
 
     def adjoint(self, name: str, v: Array) -> tuple[float, float]:
         """⟨∂L/∂y, J·v⟩ along the stored trajectory, and how far a last-bit change of that trajectory moves it."""
@@ -141,9 +142,7 @@ class Checker:
     def _active(self, name: str, change: Array) -> Array:
         """Which hidden units are above 0 with one tensor moved."""
         traces = self._text_trajectory(self.point.plus(name, change)).traces
-        recurrent = [trace for trace, layer in zip(traces, self.network.layers, strict=True) if layer.recurrent]
-        cells = [cell for trace in recurrent for cell in getattr(trace, "cells", (trace,))]
-        return np.concatenate([(cell.h[1:] > 0).reshape(-1) for cell in cells])
+        return np.concatenate([(states[1:] > 0).reshape(-1) for _, states in cell_states(self.layers, traces)])
 
     def _conditioning(self, name: str, v: Array) -> float:
         """How far the derivative moves when the point, and each state on the way, moves in its last bit.
@@ -155,23 +154,25 @@ class Checker:
     def _along(self, trajectory: Trajectory, name: str, v: Array) -> float:
         """The linearised loss in direction v."""
         direction = self.point.map(np.zeros_like).plus(name, v)
-        moved = network.tangent(self.network, self.point.params, trajectory.traces, self.batch.counted, *direction)
+        moved = network.tangent(
+            self.reference_network, self.point.params, trajectory.traces, self.batch.selection, *direction
+        )
         return float((trajectory.dy * moved).sum())
 
     def _text_trajectory(self, point: Point) -> Trajectory:
         batch = self.batch._replace(states=point.states, x=self.batch.x if point.x is None else point.x)
-        return self._trajectory(Backend(), point.params, batch)
+        return self._trajectory(self.reference_network, point.params, batch)
 
-    def _trajectory(self, backend: Backend, params: Parameters, batch: Batch) -> Trajectory:
-        losses, dy, forward = network.block_loss(self.network, backend, params, batch)
-        return Trajectory(float(losses.sum()), _double(dy), [_map_trace(trace, _double) for trace in forward.traces])
+    def _trajectory(self, computed_by: Network, params: Parameters, batch: Batch) -> Trajectory:
+        of_rows, dy, forward = network.with_loss(computed_by, params, batch)
+        return Trajectory(float(of_rows.sum()), _double(dy), [map_arrays(_double, trace) for trace in forward.traces])
 
     def _public_loss(self, name: str, change: Array) -> float:
         """`model.loss` of the float64 NumPy copy with one tensor moved."""
         point = self.point.plus(name, change)
         self.reference.params.vector[...] = point.params.vector
         x = self.batch.x if point.x is None else point.x
-        h0 = self.reference._unpack_states(point.states)
+        h0 = self.reference.unpack_states(point.states)
         return float(self.reference.loss(x.swapaxes(0, 1), h0=h0, **self.arguments))
 
     def _by_name(self, result: Any, tokens: bool) -> dict[str, Array]:
@@ -191,6 +192,16 @@ class Checker:
         return {name: _double(grad) for name, grad in named.items()}
 
 
+def cell_states(layers: Sequence[Any], traces: Sequence[Any]) -> list[tuple[Any, Array]]:
+    """Of every recurrent cell, bottom to top, its layer and its states (T + 1, N, H)."""
+    return [
+        (layer, layer.cell.states(cell))
+        for layer, trace in zip(layers, traces, strict=True)
+        if layer.recurrent
+        for cell in getattr(trace, "cells", (trace,))
+    ]
+
+
 def jitter(array: Array, rng: np.random.Generator, eps: float) -> Array:
     """Every float moved up or down by a relative eps; other arrays as they are."""
     if array.dtype.kind != "f":
@@ -202,11 +213,3 @@ def _double(array: Array) -> Array:
     """float64 NumPy; masks and tokens keep their dtype."""
     array = to_numpy(array)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
-
-
-def _map_trace(trace: Any, function: Callable[[Array], Array]) -> Any:
-    """The function applied to every array of a trace, however nested."""
-    if isinstance(trace, tuple):
-        parts = (_map_trace(part, function) for part in trace)
-        return type(trace)(*parts) if hasattr(trace, "_fields") else tuple(parts)
-    return None if trace is None else function(trace)

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import _hints, network
-from ..._arrays import to_numpy
+from ..._arrays import map_arrays, to_numpy
 from ..._numerics import any_magnitude
 from ..._progress import progress_bar
-from ...layers import recurrent, rnn
+from ...backends.row_blocks import run_in_workspace
+from ...layers import recurrent
+from ...layers.recurrent import RecurrentLayer
 from ...model import SequenceModel
 from .products import product_spectrum
 
@@ -93,14 +95,13 @@ def jacobian_spectrum(
     >>> spectrum.log10.shape, bool((spectrum.log10[:, 0] <= spectrum.log10_bound + 1e-12).all())
     ((51, 3), True)
     """
-    h, W_hh, nonlinearity = cell_states(model, x, h0, lengths, row, cell)
+    h, slopes, W_hh = cell_states(model, x, h0, lengths, row, cell)
     finite = np.isfinite(h).all(axis=1)
     if not finite.all():
         raise ValueError(
             f"the states of row {row} are not finite from step {int(finite.argmin()) - 1} of this cell on, and have no "
             "Jacobians; check the weights for NaN and for numbers that are too large"
         )
-    slopes = rnn.slope(h[1:], nonlinearity)
     lags = progress_bar(
         product_spectrum(slopes, W_hh),
         total=len(h),
@@ -114,32 +115,43 @@ def jacobian_spectrum(
     return JacobianSpectrum(logs / np.log(10), radius, float(np.linalg.norm(W_hh, 2)))
 
 
-def cell_states(model: Any, x: Any, h0: Any, lengths: Any, row: int, cell: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """States (K + 1, H) of one cell along one row in the cell's own time, its W_hh and its nonlinearity, in float64."""
+def cell_states(
+    model: Any, x: Any, h0: Any, lengths: Any, row: int, cell: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One cell along one row in its own time, in float64: its states (K + 1, H), and ∂h_t/∂h_{t−1} in two factors.
+
+    These are its slopes (K, H), which stand on a diagonal, and its W_hh.
+    """
     _hints.check_order("jacobian_spectrum(model, x)", model, [x], SequenceModel)
     if not isinstance(model, SequenceModel):
         raise TypeError(
             f"expected a SequenceModel or VanillaRNN, got {type(model).__name__}; of an EncoderDecoder pass its "
             "encoder or its decoder"
         )
-    x, states, lengths, _ = model._check_inputs(x, h0, lengths)
+    x, states, lengths, _ = model.check_inputs(x, h0, lengths)
     T, N = x.shape[:2]
     if not -N <= row < N:
         raise IndexError(f"row {row} of {N} rows does not exist")
     row %= N
     K = T if lengths is None else int(to_numpy(lengths)[row])
-    x = model._backend.xp.ascontiguousarray(x[:K, row : row + 1])
-    states = tuple(state[..., row : row + 1, :] for state in states)
+    x = model.device.xp.ascontiguousarray(x[:K, row : row + 1])
+    states = map_arrays(lambda state: state[..., row : row + 1, :], states)
 
-    cells: list[Any] = []
-    with model._backend.room():
-        traces = network.run(model._network, model._backend, model.params, x, states, None).traces
+    def of_cells() -> list[Any]:
+        traces = network.run(model.network, model.params, x, states, None).traces
+        found = []
         for i, layer in enumerate(model.layers):
-            for j, trace in enumerate(getattr(traces[i], "cells", (traces[i],)) if layer.recurrent else ()):
-                suffix = recurrent.suffix(j, bool(layer.options.get("bidirectional")))
-                own = model._network.own(i, model.params)
-                cells.append((trace.h, own["W_hh" + suffix], layer.options["nonlinearity"]))
-        if not -len(cells) <= cell < len(cells):
-            raise IndexError(f"cell {cell} does not exist: this model has {len(cells)} recurrent cells")
-        h, W_hh, nonlinearity = cells[cell]
-        return to_numpy(h)[:, 0].astype(np.float64), to_numpy(W_hh).astype(np.float64), nonlinearity
+            if not isinstance(layer, RecurrentLayer):
+                continue
+            own = model.network.own(i, model.params)
+            for j, trace in enumerate(getattr(traces[i], "cells", (traces[i],))):
+                params = recurrent.own(own, layer.cell.symbols, j, layer.bidirectional)
+                trace = map_arrays(lambda a: to_numpy(a).astype(np.float64), trace)
+                found.append((layer.cell.states(trace), *layer.cell.step_jacobians(params, trace, **layer.options)))
+        return found
+
+    cells = run_in_workspace(model.device, lambda: tuple(of_cells()))
+    if not -len(cells) <= cell < len(cells):
+        raise IndexError(f"cell {cell} does not exist: this model has {len(cells)} recurrent cells")
+    h, slopes, W_hh = cells[cell]
+    return h[:, 0], slopes[:, 0], to_numpy(W_hh).astype(np.float64)
