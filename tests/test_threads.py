@@ -21,12 +21,12 @@ from helpers import ARCHITECTURES, OF_TOKENS, as_states, make_batch, make_model
 import scratchrnn as sr
 from scratchrnn import network as passes
 from scratchrnn.backends import get_num_threads
-from scratchrnn.backends.numba import layers as numba_layers
 from scratchrnn.backends.numba import plan as numba_backend
+from scratchrnn.backends.numba import products as numba_products
+from scratchrnn.backends.numba import table as numba_table
 from scratchrnn.backends.numba import threads
-from scratchrnn.backends.numba import twins as numba_twins
+from scratchrnn.backends.numba.kernels.cpu import TILE_ROWS
 from scratchrnn.backends.numba.threads import Pool, usable_cores
-from scratchrnn.backends.numba.twins import ROWS
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -338,7 +338,7 @@ def bits(result: Any) -> list[bytes]:
 def test_results_are_bit_identical_for_any_number_of_threads(dtype: str) -> None:
     model, batch = problem(dtype)
     results = []
-    assert len(numba_backend.NumbaBackend().cut(40, model.params.vector.size * 40 * 30)) == 40 // ROWS
+    assert len(numba_backend.NumbaBackend().cut(40, model.params.vector.size * 40 * 30)) == 40 // TILE_ROWS
     for n in (1, 2, 3):
         sr.set_num_threads(n)
         assert get_num_threads() == n
@@ -365,9 +365,9 @@ def test_results_are_bit_identical_however_many_blocks_run_as_one(
         (1, 64, 1 << 31, False),
     ):
         sr.set_num_threads(threads_)
-        monkeypatch.setattr(numba_backend, "TOGETHER", together)
-        monkeypatch.setattr(numba_twins, "PATIENCE", patience)
-        monkeypatch.setattr(model._backend, "fills", numba_layers.FILLS if apart else frozenset())
+        monkeypatch.setattr(numba_backend, "MAX_GROUP_ROWS", together)
+        monkeypatch.setattr(numba_products, "MAX_OPS_PER_CALL", patience)
+        monkeypatch.setattr(model._backend, "fills", numba_table.FILLS if apart else frozenset())
         dense = batch["x"].ndim == 3
         r = model.loss_and_grads(**batch, inputs=dense, rng=np.random.default_rng(1), saturation=True)
         found = [np.array(r.loss), r.grads.vector, *as_states(r.grads_h0), *as_states(r.h_last)]
@@ -390,7 +390,7 @@ def test_a_thread_goes_through_the_layers_once(monkeypatch: pytest.MonkeyPatch) 
         return run(*args, **options)
 
     monkeypatch.setattr(passes, "run", seen)
-    monkeypatch.setattr(numba_backend, "TOGETHER", 40)
+    monkeypatch.setattr(numba_backend, "MAX_GROUP_ROWS", 40)
     for n in (1, 2):
         sr.set_num_threads(n)
         rows.clear()

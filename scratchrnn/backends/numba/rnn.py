@@ -1,0 +1,114 @@
+"""Kernels for `layers.rnn`: one cell, and layers of it on top of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from ..._arrays import Array
+from ...layers import recurrent, rnn
+from ..base import Blocks
+from . import workspace
+from .arrays import DOUBLE, INTEGER, for_gradients, for_states, new_gradients, of_dtype, ready
+from .kernels.cpu import FEW_ROWS
+from .kernels.product import ACTIVATION, DERIVATIVE
+from .kernels.rnn import few_states, scatter, states, through_time
+from .products import block_sums, products, spans
+
+
+def forward(
+    params: Mapping[str, Array],
+    x: Array,
+    state: Array,
+    *,
+    lengths: Array | None = None,
+    nonlinearity: str = "tanh",
+) -> tuple[Array, Array, rnn.Trace]:
+    """Kernel for `layers.rnn.forward`."""
+    W_xh, W_hh, b_h = ready(params["W_xh"]), ready(params["W_hh"]), ready(params["b_h"])
+    x = ready(x)
+    T, N = x.shape[:2]
+    H, D = W_xh.shape
+    kind = of_dtype(W_hh.dtype)
+    memory = workspace.room()
+    h = memory.empty((T + 1, N, H), W_hh.dtype)
+    h[0] = state
+    valid = None if lengths is None else np.arange(T)[:, None, None] < lengths[:, None]
+    mask = None if valid is None else valid.reshape(T, N)
+    dense, tokens = (x, None) if x.ndim == 3 else (kind.none3, x)
+    activation = ACTIVATION[nonlinearity]
+    if T * N < FEW_ROWS and valid is None:
+        few_states(h, dense, tokens, W_xh, W_hh, b_h, activation)
+    else:
+        work = memory.empty(for_states(kind, N, D, H), W_hh.dtype)
+        longest = T if lengths is None else int(lengths.max())
+        for begin, end in spans(longest, N * H * (H + D)):
+            states(kind.functions, h, dense, tokens, W_xh, W_hh, b_h, mask, work, kind.width, activation, begin, end)
+        if longest < T:
+            h[longest + 1 :] = h[longest]  # every row is over
+    return h[1:], h[T], rnn.Trace(x, h, valid)
+
+
+def backward(
+    params: Mapping[str, Array],
+    dy: Array,
+    trace: rnn.Trace,
+    dstate: Array,
+    *,
+    inputs: bool = True,
+    nonlinearity: str = "tanh",
+    out: Blocks | None = None,
+) -> tuple[Array | None, Array, Mapping[str, Array], rnn.Flow]:
+    """Kernel for `layers.rnn.backward`, with `out` as in `Blocks`.
+
+    If dy is workspace memory, ∂L/∂a overwrites it: dy is not read later.
+    """
+    x, h, valid = trace
+    W_xh, W_hh = ready(params["W_xh"]), ready(params["W_hh"])
+    T, N, H = dy.shape
+    D = W_xh.shape[1]
+    dtype = h.dtype
+    kind = of_dtype(dtype)
+    memory = workspace.room()
+    dense = x.ndim == 3
+    out = out or new_gradients(params, N, dtype)
+    dh_next = np.empty((N, H), dtype)
+    row_norms, subnormals_flushed = np.empty((T, N)), np.empty(T, INTEGER)
+    squares = memory.empty((1 if dtype.itemsize == 4 else 2, N), DOUBLE)
+    dx = memory.empty(x.shape, dtype) if inputs and dense else None
+    work = memory.empty(for_gradients(kind, H, max(D, H), N), dtype)
+    steps = T if valid is None else int(valid.any(axis=1).sum())  # of the longest row
+    if steps < T and (dstate.any() or dy[steps:].any()):
+        steps = T  # something comes back from where all rows are over
+    dstate = ready(dstate)
+    if not dy.strides[0]:  # all steps have the same
+        dy, da = ready(dy[:1]), memory.empty((T, N, H), dtype)
+    else:
+        dy_argument, dy = dy, ready(dy)
+        may_be_overwritten = dy is not dy_argument or memory.holds(dy)
+        da = dy if may_be_overwritten else memory.empty((T, N, H), dtype)
+    mask = None if valid is None else ready(valid.reshape(T, N))
+    results = da, dh_next, squares, row_norms, subnormals_flushed
+    operands = h, W_hh, mask, work, kind.width, kind.tiny, DERIVATIVE[nonlinearity]
+    for first, end in reversed(spans(steps, N * H * H)):
+        through_time(kind.functions, *results, dy, dstate if end == steps else dh_next, *operands, first, end)
+    if steps < T:
+        for zero in (row_norms, subnormals_flushed) if dx is None else (row_norms, subnormals_flushed, dx):
+            zero[steps:] = 0
+        da = da[:steps]
+    dense_x = x if dense else kind.none3
+    columns = kind.none2 if dense else memory.empty((D, H), dtype)
+    for rows, grads in out:
+        block_sums(grads["b_h"], grads["W_hh"], grads["W_xh"] if dense else kind.none2, da, h, dense_x, work, rows)
+        if not dense:
+            scatter(columns, x[:steps], da, rows.start, rows.stop)
+            grads["W_xh"][...] = columns.T
+    if dx is not None:
+        products(dx, da, W_xh, kind.none1, work)
+    return dx, dh_next, out[0][1], rnn.Flow(row_norms, subnormals_flushed)
+
+
+stacked_forward = partial(recurrent.forward, recurrence=forward)
+stacked_backward = partial(recurrent.backward, recurrence=backward)
