@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import difference
+from helpers import difference, name_of
 from shape_cases import CALLS, Case, Numbers, check_kernels
 from test_twins import assert_same, converted
 
@@ -140,11 +140,11 @@ def check_here(count: int) -> None:
         patch.setattr(numba_workspace, "room", lambda: guarded)
         for case, guarded.at_end, text in itertools.product(cases, (True, False), KERNELS):
             args, options = converted(CALLS[text](Numbers(case)), case.dtype)
-            print(text.__module__, text.__name__, case, "end" if guarded.at_end else "beginning", flush=True)
+            print(name_of(text), case, "end" if guarded.at_end else "beginning", flush=True)
             actual = KERNELS[text](*guarded.copy(args), **guarded.copy(options))
             expected = text(*args, **options)
             tolerance = 1e-4 if case.dtype == "float32" else 1e-12  # the text is in the same dtype here
-            assert_same(actual, expected, expected, tolerance, f"{text.__name__} of {case}")
+            assert_same(actual, expected, expected, tolerance, f"{name_of(text)} of {case}")
             if text in FILLS and case.N > 1:
                 rows = [slice(0, case.N // 2), slice(case.N // 2, case.N)]
                 parts = [{name: guarded.empty(a.shape, a.dtype) for name, a in expected[2].items()} for _ in rows]
