@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from helpers import all_grads, difference, name_of
-from test_twins import TWINS, assert_twin, converted
+from test_twins import assert_kernel, converted
 
 import scratchrnn as sr
 from scratchrnn import _numerics, losses, optimizers
 from scratchrnn.backends.numba import plan as numba_backend
+from scratchrnn.backends.numba.table import KERNELS
 from scratchrnn.backends.numba.threads import pool
 from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, rnn
@@ -265,12 +266,12 @@ CALLS: dict[Any, Callable[[Numbers], Call]] = {
 }
 
 
-def check_twins(case: Case) -> None:
+def check_kernels(case: Case) -> None:
     """Every twin agrees with its text."""
-    for text in TWINS:
+    for text in KERNELS:
         args, options = CALLS[text](Numbers(case))
         where = f"{name_of(text)} on {case}"
-        assert_twin(text, args, options, np.dtype(case.dtype), TOLERANCE[case.dtype], where)
+        assert_kernel(text, args, options, np.dtype(case.dtype), TOLERANCE[case.dtype], where)
 
 
 # The whole network.
@@ -291,11 +292,11 @@ def check_network(case: Case, loss: str, steps: str) -> None:
             model.params[name] = array
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(numba_backend, "MIN_WORK", 1)
-            patch.setattr(numba_backend, "TOGETHER", case.N)
+            patch.setattr(numba_backend, "MAX_GROUP_ROWS", case.N)
             patch.setattr(pool, "size", 1)
             results.append(model.loss_and_grads(**batch, inputs=case.inputs and not case.tokens))
             if backend == "numba":
-                patch.setattr(numba_backend, "TOGETHER", 1)
+                patch.setattr(numba_backend, "MAX_GROUP_ROWS", 1)
                 alone = all_results(model.loss_and_grads(**batch, inputs=case.inputs and not case.tokens))
     actual, expected = results
     for name, array in all_results(actual).items():

@@ -15,8 +15,8 @@ import pytest
 
 import scratchrnn as sr
 from scratchrnn import backends
+from scratchrnn.backends.numba import compile as numba_compile
 from scratchrnn.backends.numba import plan as numba_backend
-from scratchrnn.backends.numba import twins as numba_twins
 
 # A process that asks for backends in every way, and computes with "auto". BEFORE runs first.
 ASK = """
@@ -69,12 +69,13 @@ def ask(before: str = "", **variables: str) -> dict[str, Any]:
 
 
 TYPING_ERROR = """
-from scratchrnn.backends.numba import twins as numba_twins
-numba_twins._rows = numba_twins.helper(lambda *arguments: arguments.nothing)  # which kernels call
+from scratchrnn.backends.numba.compile import helper
+from scratchrnn.backends.numba.kernels import linear
+linear.multiply_rows = helper(lambda *arguments: arguments.nothing)  # which kernels call
 """
 WRONG_NUMBERS = """
-from scratchrnn.backends.numba import twins as numba_twins
-numba_twins.products = lambda y, *arguments: y.fill(1)
+from scratchrnn.backends.numba import linear
+linear.products = lambda y, *arguments: y.fill(1)
 """
 LATER_NUMBA = "import numba.core.{module}; del numba.core.{module}.{name}"
 CANNOT_COMPUTE = {
@@ -141,20 +142,20 @@ def test_a_numba_whose_cache_has_other_parts_computes_without_one(before: str, t
 
 
 def test_a_numba_that_keeps_its_cache_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numba_twins, "_warned", False)
-    monkeypatch.setattr(numba_twins, "njit", lambda **options: lambda function: SimpleNamespace(compile=function))
+    monkeypatch.setattr(numba_compile, "_warned", False)
+    monkeypatch.setattr(numba_compile, "njit", lambda **options: lambda function: SimpleNamespace(compile=function))
     with pytest.warns(RuntimeWarning, match="the cache of compiled kernels does not work .* keeps it elsewhere"):
-        compiled = numba_twins.kernel(abs)
+        compiled = numba_compile.kernel(abs)
     assert compiled.compile(-1) == 1
 
 
 def test_an_error_of_the_compiler_is_raised_and_leaves_the_cache(tmp_path: Path) -> None:
     """In a kernel that has compiled code on disk, for arguments of other types."""
     (tmp_path / "both.py").write_text(
-        "from scratchrnn.backends.numba import twins as numba_twins\n"
+        "from scratchrnn.backends.numba import compile as numba_compile\n"
         "def _double(a):\n"
         "    return a + a.nothing if a.ndim == 2 else a.size\n"
-        "kernel = numba_twins.kernel(_double)\n"
+        "kernel = numba_compile.kernel(_double)\n"
     )
     code = """
 import warnings, numpy as np, numba, both
@@ -245,7 +246,7 @@ def test_the_garbage_collector_rests_while_kernels_compile(error: type[BaseExcep
     try:
         gc.enable() if enabled else gc.disable()
         try:
-            assert numba_twins.without_collector(compile_signature)("float64") == "float64"
+            assert numba_compile.without_collector(compile_signature)("float64") == "float64"
         except KeyboardInterrupt:
             assert error is not None
         seen.append(gc.isenabled())

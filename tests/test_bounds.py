@@ -1,7 +1,7 @@
-"""No twin reads or writes outside its arrays, which values alone do not always show.
+"""No kernel reads or writes outside its arrays, which values alone do not always show.
 
 A child process puts each array, given or made, right before a page of memory that nobody may touch, and then right
-after one. One step too far ends the process. What a twin makes starts out as NaN, so that nothing depends on numbers
+after one. One step too far ends the process. What a kernel makes starts out as NaN, so that nothing depends on numbers
 that nobody wrote.
 """
 
@@ -20,13 +20,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import difference
-from shape_cases import CALLS, Case, Numbers, check_twins
-from test_twins import TWINS, assert_same, converted
+from helpers import difference, name_of
+from shape_cases import CALLS, Case, Numbers, check_kernels
+from test_twins import assert_same, converted
 
-from scratchrnn.backends.numba import twins as numba_twins
-from scratchrnn.backends.numba.layers import FILLS
+from scratchrnn.backends.numba import arrays, embedding, layer_norm, linear, losses, norms, products, rnn, saturation
+from scratchrnn.backends.numba import workspace as numba_workspace
+from scratchrnn.backends.numba.table import FILLS, KERNELS
 
+WRAPPERS = [arrays, embedding, layer_norm, linear, losses, norms, products, rnn, saturation]  # all that make arrays
 HERE = Path(__file__).resolve().parent
 EDGES = [1, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65]
 
@@ -76,12 +78,12 @@ class Guarded:
         pass
 
     def holds(self, array: np.ndarray) -> bool:
-        """Whether a twin may write over ∂L/∂h: both are tried."""
+        """Whether a kernel may write over ∂L/∂h: both are tried."""
         return self.at_end
 
 
 class GuardedNumpy:
-    """numpy, as the twins' module sees it: what it makes is guarded."""
+    """numpy, as the modules of the kernels see it: what it makes is guarded."""
 
     def __init__(self, guarded: Guarded) -> None:
         self._guarded = guarded
@@ -130,29 +132,31 @@ def check_here(count: int) -> None:
     guarded = Guarded()
     cases = [case for dtype in ("float32", "float64") for case in bounded_cases(count, dtype)]
     for case in cases:
-        check_twins(case)  # compiles, with numpy as it is
+        check_kernels(case)  # compiles, with numpy as it is
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numba_twins, "np", GuardedNumpy(guarded))
-        patch.setattr(numba_twins, "room", lambda: guarded)
-        for case, guarded.at_end, text in itertools.product(cases, (True, False), TWINS):
+        for module in WRAPPERS:
+            if hasattr(module, "np"):
+                patch.setattr(module, "np", GuardedNumpy(guarded))
+        patch.setattr(numba_workspace, "room", lambda: guarded)
+        for case, guarded.at_end, text in itertools.product(cases, (True, False), KERNELS):
             args, options = converted(CALLS[text](Numbers(case)), case.dtype)
-            print(text.__module__, text.__name__, case, "end" if guarded.at_end else "beginning", flush=True)
-            actual = TWINS[text](*guarded.copy(args), **guarded.copy(options))
+            print(name_of(text), case, "end" if guarded.at_end else "beginning", flush=True)
+            actual = KERNELS[text](*guarded.copy(args), **guarded.copy(options))
             expected = text(*args, **options)
             tolerance = 1e-4 if case.dtype == "float32" else 1e-12  # the text is in the same dtype here
-            assert_same(actual, expected, expected, tolerance, f"{text.__name__} of {case}")
+            assert_same(actual, expected, expected, tolerance, f"{name_of(text)} of {case}")
             if text in FILLS and case.N > 1:
                 rows = [slice(0, case.N // 2), slice(case.N // 2, case.N)]
                 parts = [{name: guarded.empty(a.shape, a.dtype) for name, a in expected[2].items()} for _ in rows]
                 out = list(zip(rows, parts, strict=True))
-                TWINS[text](*guarded.copy(args), **guarded.copy(options), out=out)
+                KERNELS[text](*guarded.copy(args), **guarded.copy(options), out=out)
                 for name, grad in expected[2].items():
                     assert difference(sum(part[name] for part in parts), grad) <= tolerance, (name, case)
     print("done")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="memory is protected by mprotect")
-def test_no_twin_reaches_outside_its_arrays() -> None:
+def test_no_kernel_reaches_outside_its_arrays() -> None:
     path = os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", "import test_bounds; test_bounds.check_here(40)"],

@@ -2,7 +2,7 @@
 
 Whatever happens to it, a child process computes the right numbers and exits with 0, having warned once at most. The
 faults are real ones: files are cut short and overwritten, writing is forbidden or limited by the system. Most children
-compile the smallest twin in one dtype, which takes a second; the slow tests compile the whole network.
+compile the smallest kernel in one dtype, which takes a second; the slow tests compile the whole network.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import numpy as np
     import scratchrnn as sr
-    from scratchrnn.backends.numba.twins import vector_norm as norm  # without the trial of the whole backend
+    from scratchrnn.backends.numba.norms import vector_norm as norm  # without the trial of the whole backend
     {between}
     for dtype in {dtypes}:
         {compute}
@@ -187,10 +187,10 @@ def test_files_of_another_dtype(cache: Path) -> None:
 # Out of date. A kernel of one line stands for those of the package, of which a change must be seen as well.
 
 TINY = """
-from scratchrnn.backends.numba import twins as numba_twins
+from scratchrnn.backends.numba import compile as numba_compile
 def _sum(a):
     return {result}
-kernel = numba_twins.kernel(_sum)
+kernel = numba_compile.kernel(_sum)
 """
 
 
@@ -327,8 +327,9 @@ def test_no_place_for_it_at_all(package: Path, tmp_path: Path) -> None:
     elsewhere = child.run()
     assert not elsewhere.warnings and list(package.rglob("*.nbc"))  # beside the package
 
-    shutil.rmtree(package / "backends" / "__pycache__")
-    (package / "backends" / "__pycache__").touch()
+    beside = package / "backends" / "numba" / "kernels" / "__pycache__"
+    shutil.rmtree(beside)
+    beside.touch()
     homeless = {name: str(file / "home") for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "USERPROFILE")}
     outcome = child.run(**homeless)
     assert "no locator available" in outcome.warnings[0] and outcome.announced

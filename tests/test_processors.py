@@ -18,9 +18,12 @@ import numpy as np
 import pytest
 from arm_emulator import Emulator
 from llvmlite import binding, ir
-from shape_cases import Case, check_network, check_twins
+from shape_cases import Case, check_kernels, check_network
 
-from scratchrnn.backends.numba import twins as numba_twins
+from scratchrnn.backends.numba.kernels import cpu
+from scratchrnn.backends.numba.kernels import product as epilogues
+from scratchrnn.backends.numba.kernels.gemm import write_product
+from scratchrnn.backends.numba.kernels.pack import write_pack
 
 HERE = Path(__file__).resolve().parent
 
@@ -62,9 +65,9 @@ def check_here(*dtypes: str) -> None:
     """What a child process runs: all cases, then a line with the width that was chosen."""
     for dtype in dtypes:
         for case in odd_cases(dtype):
-            check_twins(case)
+            check_kernels(case)
             check_network(case, "cross_entropy" if case.tokens else "mse", "mask" if case.masked else "all")
-    print("bytes:", numba_twins.LANE_BYTES, "rows:", numba_twins.ROWS)
+    print("bytes:", cpu.LANE_BYTES, "rows:", cpu.TILE_ROWS)
 
 
 def imitate(tmp_path: Path, dtypes: list[str], **variables: str) -> tuple[int, int]:
@@ -93,7 +96,7 @@ def test_this_processor_gets_its_own_width() -> None:
     features = [name for name, has in FEATURES.items() if has]
     if "NUMBA_CPU_NAME" in os.environ or "NUMBA_CPU_FEATURES" in os.environ:
         pytest.skip("these tests imitate another processor themselves")
-    assert numba_twins.LANE_BYTES == expected_bytes(*features)
+    assert cpu.LANE_BYTES == expected_bytes(*features)
 
 
 # In short, one dtype each; the rest is slow.
@@ -112,7 +115,7 @@ def test_generic(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_this_processor_in_full(tmp_path: Path) -> None:
-    assert imitate(tmp_path, ["float32", "float64"]) == (numba_twins.LANE_BYTES, numba_twins.ROWS)
+    assert imitate(tmp_path, ["float32", "float64"]) == (cpu.LANE_BYTES, cpu.TILE_ROWS)
 
 
 @x86
@@ -134,14 +137,14 @@ def test_generic_in_full(tmp_path: Path) -> None:
 # 64-bit Arm, which is not here: its code is looked at, and run in an emulator.
 
 ARM = "aarch64-unknown-linux-gnu"
-SCALED = numba_twins.SCALE_DOWN**2  # what the squares of float64 numbers are multiplied by in the sum of large ones
+SCALED = epilogues.SCALE_DOWN**2  # what the squares of float64 numbers are multiplied by in the sum of large ones
 
 
 @pytest.fixture
 def arm_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arm's registers: 32, of 16 bytes."""
-    monkeypatch.setattr(numba_twins, "LANE_BYTES", 16)
-    monkeypatch.setattr(numba_twins, "ROWS", 8)
+    monkeypatch.setattr(cpu, "LANE_BYTES", 16)
+    monkeypatch.setattr(cpu, "TILE_ROWS", 8)
 
 
 def compile_for_arm(size: int) -> tuple[bytes, str]:
@@ -154,7 +157,7 @@ def compile_for_arm(size: int) -> tuple[bytes, str]:
         pytest.skip(f"this llvmlite cannot compile for 64-bit Arm: {error}")
     module = ir.Module()
     module.triple = ARM
-    for write in (numba_twins.write_product, numba_twins.write_pack):
+    for write in (write_product, write_pack):
         write(module, size).linkage = "external"  # else nobody needs them
     compiled = binding.parse_assembly(str(module))
     compiled.verify()
@@ -224,16 +227,16 @@ def test_product_and_packing_run_on_64_bit_arm(dtype: str, rng: np.random.Genera
 
         total = start.astype(float) + A1.astype(float) @ W1.T + A2.astype(float) @ W2
         expected = {
-            numba_twins.NOTHING: total,
-            numba_twins.TANH: np.tanh(total),
-            numba_twins.RELU: np.maximum(total, 0),
-            numba_twins.TANH_DERIVATIVE: total * (1 - h.astype(float) ** 2),
-            numba_twins.RELU_DERIVATIVE: total * (h > 0),
+            epilogues.NOTHING: total,
+            epilogues.TANH: np.tanh(total),
+            epilogues.RELU: np.maximum(total, 0),
+            epilogues.TANH_DERIVATIVE: total * (1 - h.astype(float) ** 2),
+            epilogues.RELU_DERIVATIVE: total * (h > 0),
         }[epilogue]
         tolerance = 100 * np.finfo(dtype).eps
         where = f"M, J, K1, K2 = {M, J, K1, K2}, epilogue {epilogue}"
         assert np.abs(arm.get(at_C, C)[:M] - expected).max() <= tolerance, where
         assert (arm.get(at_C, C)[M] == 7).all(), where
-        if epilogue in numba_twins.DERIVATIVE.values():
+        if epilogue in epilogues.DERIVATIVE.values():
             squares = arm.get(sums, np.zeros(M)) if size == 4 else arm.get(large, np.zeros(M)) / SCALED
             np.testing.assert_allclose(squares, (total**2).sum(axis=1), rtol=10 * tolerance, err_msg=where)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
-from shape_cases import CALLS, Case, check_network, check_twins
-from test_twins import TWINS
+from shape_cases import CALLS, Case, check_kernels, check_network
+
+from scratchrnn.backends.numba.table import KERNELS
 
 LONG = int(os.environ.get("SCRATCHRNN_SHAPES", 0))  # cases per test that `make shapes` asks for
 SEED = int(os.environ.get("SCRATCHRNN_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -80,7 +81,7 @@ class Count:
 
 
 def test_every_twin_is_called() -> None:
-    assert set(CALLS) == set(TWINS)
+    assert set(CALLS) == set(KERNELS)
 
 
 def test_twins_agree_with_their_texts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,10 +91,10 @@ def test_twins_agree_with_their_texts(capsys: pytest.CaptureFixture[str]) -> Non
     @example(Case(N=3, T=5, D=4, H=37, O=2, relu=True, padded=True))
     @example(Case(N=37, T=31, D=7, H=33, O=9, padded=True, masked=True))  # several times 256 rows in a sum
     def check(case: Case) -> None:
-        check_twins(case)
+        check_kernels(case)
         count.cases += 1
 
-    with Count(f"the {len(TWINS)} twins agree with their texts", capsys) as count:
+    with Count(f"the {len(KERNELS)} twins agree with their texts", capsys) as count:
         check()
 
 

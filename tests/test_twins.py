@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,17 +26,18 @@ from scratchrnn import _numerics, losses, optimizers
 from scratchrnn import network as passes
 from scratchrnn.backends import resolve
 from scratchrnn.backends.base import Blocks
-from scratchrnn.backends.numba import layers as numba_layers
 from scratchrnn.backends.numba import plan as numba_backend
-from scratchrnn.backends.numba import twins as numba_twins
+from scratchrnn.backends.numba import products as numba_products
+from scratchrnn.backends.numba import rnn as numba_rnn
+from scratchrnn.backends.numba import workspace as numba_workspace
+from scratchrnn.backends.numba.kernels.cpu import DEPTH, LANE_BYTES, TILE_ROWS
 from scratchrnn.backends.numba.plan import NumbaBackend
+from scratchrnn.backends.numba.table import FILLS, KERNELS
 from scratchrnn.backends.numba.threads import pool
-from scratchrnn.backends.numba.twins import ROWS
 from scratchrnn.backends.numba.workspace import LIMIT, Room
 from scratchrnn.gradients import clip, saturation
 from scratchrnn.layers import embedding, layer_norm, linear, recurrent, rnn
 
-TWINS = numba_layers.TWINS
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against the text in float64
 
@@ -342,39 +344,40 @@ def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str
         assert actual == text, where
 
 
-def assert_twin(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:
+def assert_kernel(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:
     """The twin computes in a dtype what its text does in float64: results, and what arguments hold afterwards."""
     call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
     call["exact"] = (converted(args, np.float64), converted(options, np.float64))
     with np.errstate(all="ignore"):
-        result = {which: (TWINS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
+        result = {which: (KERNELS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
     assert_same(result["twin"], result["text"], result["exact"], tolerance, where)
     assert_same(call["twin"], call["text"], call["exact"], tolerance, f"arguments after {where}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("text", TWINS, ids=name_of)
+@pytest.mark.parametrize("text", KERNELS, ids=name_of)
 def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.dtype) -> None:
     for name, args, options in CASES[text](Arrays(dtype)):
-        assert_twin(text, args, options, dtype, TOLERANCE[dtype], name)
+        assert_kernel(text, args, options, dtype, TOLERANCE[dtype], name)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("text", [rnn.forward, rnn.backward, linear.forward, linear.backward], ids=str)
 def test_long_work_is_done_in_parts(text: Callable[..., Any], dtype: np.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that Ctrl-C never waits long: the same, however small the parts. (Single rows are summed in another order.)"""
-    whole = [TWINS[text](*args, **options) for _, args, options in CASES[text](Arrays(dtype))]
+    whole = [KERNELS[text](*args, **options) for _, args, options in CASES[text](Arrays(dtype))]
     parts = []
-    spans = numba_twins.spans
+    spans = numba_products.spans
 
     def recorded(*of: int) -> Any:
         parts.append(spans(*of))
         return parts[-1]
 
-    monkeypatch.setattr(numba_twins, "PATIENCE", 1)
-    monkeypatch.setattr(numba_twins, "spans", recorded)
+    monkeypatch.setattr(numba_products, "MAX_OPS_PER_CALL", 1)
+    for module in (numba_products, numba_rnn):
+        monkeypatch.setattr(module, "spans", recorded)
     for expected, (name, args, options) in zip(whole, CASES[text](Arrays(dtype)), strict=True):
-        assert_same(TWINS[text](*args, **options), expected, expected, TOLERANCE[dtype], name)
+        assert_same(KERNELS[text](*args, **options), expected, expected, TOLERANCE[dtype], name)
     assert max(map(len, parts)) >= 2
 
 
@@ -463,7 +466,7 @@ def test_tanh() -> None:
         for low, high, units in ((-8, -0.1, 3.0), (-0.1, 2, 1.2)):
             a = (10 ** rng.uniform(low, high, (500, 64)) * rng.choice([-1, 1], (500, 64))).astype(dtype)
             params = {"W_xh": np.eye(64, dtype=dtype), "W_hh": np.zeros((64, 64), dtype), "b_h": np.zeros(64, dtype)}
-            h, _, _ = TWINS[rnn.forward](params, a[None], np.zeros_like(a))
+            h, _, _ = KERNELS[rnn.forward](params, a[None], np.zeros_like(a))
             exact = np.tanh(a.astype(np.longdouble))
             off = np.abs(h[0] - exact) / np.spacing(np.abs(exact).astype(dtype))
             assert off.max() <= units, f"{dtype}: {float(off.max())} units for |a| in 10^{low} … 10^{high}"
@@ -500,7 +503,7 @@ def test_blocks_of_rows_agree_with_numpy(steps: str, padded: bool, loss: str, mo
     monkeypatch.setattr(numba_backend, "MIN_WORK", 1)
     numba, numpy = both("float64", 0.9, hidden=6, loss=loss)
     batch = make_batch(numpy, steps, padded=padded, rows=26, time=9)
-    assert len(NumbaBackend().cut(26, numpy.params.vector.size * 26 * 9)) == 26 // ROWS > 2
+    assert len(NumbaBackend().cut(26, numpy.params.vector.size * 26 * 9)) == 26 // TILE_ROWS > 2
     actual = numba.loss_and_grads(**batch, inputs=True)
     expected = numpy.loss_and_grads(**batch, inputs=True)
     assert actual.loss == pytest.approx(expected.loss, rel=1e-14)
@@ -517,8 +520,8 @@ def test_blocks_are_cut_by_shape() -> None:
         sizes = [block.stop - block.start for block in blocks]
         assert sum(sizes) == rows and blocks[0].start == 0
         assert all(before.stop == after.start for before, after in zip(blocks, blocks[1:], strict=False))
-        assert len(blocks) == max(1, min(8, rows // ROWS)) and max(sizes) - min(sizes) <= ROWS
-        assert all(block.start % ROWS == 0 for block in blocks) and sizes[-1] - sizes[0] < ROWS
+        assert len(blocks) == max(1, min(8, rows // TILE_ROWS)) and max(sizes) - min(sizes) <= TILE_ROWS
+        assert all(block.start % TILE_ROWS == 0 for block in blocks) and sizes[-1] - sizes[0] < TILE_ROWS
     assert [len(cut(64, work)) for work in (1, enough, 2 * enough - 1, 2 * enough, 3 * enough)] == [1, 1, 1, 2, 3]
 
 
@@ -533,8 +536,8 @@ def together(rows: int, weights: int, threads: int, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_thread_runs_its_blocks_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    few, many, near = numba_backend.CACHED, numba_backend.CACHED + 1, numba_backend.NEAR
-    R = ROWS
+    few, many, near = numba_backend.L2_BYTES, numba_backend.L2_BYTES + 1, numba_backend.L3_BYTES
+    R = TILE_ROWS
     assert together(4 * R, few, 1, monkeypatch) == [4 * R]
     assert together(4 * R, few, 2, monkeypatch) == [2 * R] * 2
     assert together(4 * R, few, 4, monkeypatch) == together(4 * R, few, 9, monkeypatch) == [R] * 4
@@ -569,17 +572,17 @@ def test_what_a_row_leaves_behind(bidirectional: bool, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("sizes", ["odd", "a panel", "least", "several panels"])
 @pytest.mark.parametrize("of_tokens", [False, True])
-@pytest.mark.parametrize("text", [f for f in TWINS if f in numba_layers.FILLS], ids=name_of)
+@pytest.mark.parametrize("text", [f for f in KERNELS if f in FILLS], ids=name_of)
 def test_a_block_of_rows_has_the_same_gradients_beside_others(
     text: Callable[..., Any], of_tokens: bool, sizes: str, dtype: np.dtype
 ) -> None:
     """To the bit, with other blocks or alone: sums of more and of fewer rows than are packed at once."""
-    width = 2 * numba_twins.LANE_BYTES // dtype.itemsize
+    width = 2 * LANE_BYTES // dtype.itemsize
     D, H = {"odd": (3, 40), "a panel": (width, width), "least": (1, 5), "several panels": (2 * width + 1, 3 * width)}[
         sizes
     ]
-    N, T = 3 * ROWS + 5, 2 * numba_twins.DEPTH // ROWS + 3
-    blocks = [slice(0, ROWS), slice(ROWS, 2 * ROWS), slice(2 * ROWS, N)]
+    N, T = 3 * TILE_ROWS + 5, 2 * DEPTH // TILE_ROWS + 3
+    blocks = [slice(0, TILE_ROWS), slice(TILE_ROWS, 2 * TILE_ROWS), slice(2 * TILE_ROWS, N)]
     new = Arrays(dtype)
     cell = {"W_xh": new(H, D), "W_hh": new(H, H, scale=H**-0.5), "b_h": new(H)}
     layer = name_of(text).partition(".")[0]
@@ -609,7 +612,7 @@ def test_a_block_of_rows_has_the_same_gradients_beside_others(
             "embedding": (embedding.Trace(own(tokens)), None),
         }
         options = {"bidirectional": True} if layer == "recurrent" else {}
-        return TWINS[text](params, own(dy), *given[layer], out=out, **options)[0]
+        return KERNELS[text](params, own(dy), *given[layer], out=out, **options)[0]
 
     def unwritten() -> dict[str, Any]:
         return {symbol: np.full(array.shape, np.nan, dtype) for symbol, array in params.items()}
@@ -645,7 +648,7 @@ def tanh_of(a: np.ndarray) -> np.ndarray:
     """tanh as the recurrence computes it: one step of one unit with W_xh = 1 and nothing else."""
     one, nothing = np.ones((1, 1), a.dtype), np.zeros((1, 1), a.dtype)
     params = {"W_xh": one, "W_hh": nothing, "b_h": nothing[0]}
-    return TWINS[rnn.forward](params, a[None, :, None], np.zeros((len(a), 1), a.dtype))[0].reshape(-1)
+    return KERNELS[rnn.forward](params, a[None, :, None], np.zeros((len(a), 1), a.dtype))[0].reshape(-1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -658,7 +661,7 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
     out = {"W_hy": new(O, H), "b_y": new(O)}
     x = new(T, N, D)
     x[2, 3, 1] = bad
-    h, _, trace = TWINS[rnn.forward](params, x, new(N, H))
+    h, _, trace = KERNELS[rnn.forward](params, x, new(N, H))
     with np.errstate(all="ignore"):
         text, _, _ = rnn.forward(params, x, trace.h[0])
     assert np.array_equal(np.isnan(h), np.isnan(text))
@@ -673,7 +676,7 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
     for text_loss, target in losses_at.items():
         with np.errstate(all="ignore"):
             expected, _ = text_loss(y, target, N * T)
-        shares, dy = TWINS[text_loss](y, target, N * T)
+        shares, dy = KERNELS[text_loss](y, target, N * T)
         assert np.isfinite(np.delete(shares, 3)).all()
         if np.isfinite(expected[3]):
             assert shares == pytest.approx(expected, rel=1e-5)
@@ -684,9 +687,9 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
             assert np.isnan(shares[3])
     dy = new(T, N, O)
     dy[2, 3, 1] = bad
-    dh, _, grads, _ = TWINS[linear.backward](out, dy, linear.Trace(h), None)
+    dh, _, grads, _ = KERNELS[linear.backward](out, dy, linear.Trace(h), None)
     assert not np.isfinite(dh[2, 3]).any() and not np.isfinite(grads["b_y"][1])
-    dx, dstate, grads, flow = TWINS[rnn.backward](params, np.where(np.isnan(dh), bad, dh), trace, new(N, H))
+    dx, dstate, grads, flow = KERNELS[rnn.backward](params, np.where(np.isnan(dh), bad, dh), trace, new(N, H))
     assert not np.isfinite(flow.row_norms[2, 3]) and np.isfinite(np.delete(flow.row_norms, 3, axis=1)).all()
     assert not np.isfinite(dstate[3]).any() and not np.isfinite(grads["W_hh"]).any()
 
@@ -700,7 +703,7 @@ def test_what_is_not_finite_comes_through_a_relu(dtype: np.dtype, rows: int) -> 
     x[1, 0, 1], x[2, 1, 0] = np.nan, np.inf
     with np.errstate(all="ignore"):
         text, _, _ = rnn.forward(params, x, new(rows, 17) * 0, nonlinearity="relu")
-    h, _, _ = TWINS[rnn.forward](params, x, new(rows, 17) * 0, nonlinearity="relu")
+    h, _, _ = KERNELS[rnn.forward](params, x, new(rows, 17) * 0, nonlinearity="relu")
     assert np.isnan(h[1:, 0]).all() and np.array_equal(np.isnan(h), np.isnan(text))
     assert np.array_equal(np.isinf(h), np.isinf(text)) and np.isfinite(h[:, 2:]).all()
 
@@ -715,7 +718,7 @@ def test_subnormal_derivatives_are_flushed_and_counted(dtype: np.dtype) -> None:
     dstate = tiny * np.array([[1, 2, 4, 8, 0]] * N, dtype) * np.array([[1], [4], [16]], dtype)
     dy = np.zeros((T, N, H), dtype)
     text = rnn.backward(params, dy, trace, dstate)
-    twin = TWINS[rnn.backward](params, dy, trace, dstate)
+    twin = KERNELS[rnn.backward](params, dy, trace, dstate)
     assert text[3].flushed.sum() == 4 * N  # each entry that is not 0 crosses the line once
     assert np.array_equal(twin[3].flushed, text[3].flushed)
     assert np.array_equal(twin[3].row_norms > 0, text[3].row_norms > 0)
@@ -727,25 +730,25 @@ def test_a_derivative_may_be_one_array_for_all_steps(dtype: np.dtype) -> None:
     """Rows of memory that every step shares give the same bits as an array over all steps."""
     new = Arrays(dtype)
     for name, params, x, state, lengths in rnn_problems(new):
-        _, _, trace = TWINS[rnn.forward](params, x, state, lengths=lengths)
+        _, _, trace = KERNELS[rnn.forward](params, x, state, lengths=lengths)
         dstate, shape = new(*state.shape), trace.h[1:].shape
         for shared in (new(*state.shape), dtype.type(0), dtype.type(0.5)):
             dy = np.broadcast_to(shared, shape)
-            expected = TWINS[rnn.backward](params, dy.copy(order="C"), trace, dstate)
-            actual = TWINS[rnn.backward](params, dy, trace, dstate)
+            expected = KERNELS[rnn.backward](params, dy.copy(order="C"), trace, dstate)
+            actual = KERNELS[rnn.backward](params, dy, trace, dstate)
             assert_same(actual, expected, expected, 0.0, name)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("text", [rnn.backward, rnn.stacked_backward], ids=name_of)
-@pytest.mark.parametrize("patience", [numba_twins.PATIENCE, 1], ids=["in one", "in parts"])
+@pytest.mark.parametrize("patience", [numba_products.MAX_OPS_PER_CALL, 1], ids=["in one", "in parts"])
 def test_in_a_room_the_derivative_is_spent(
     text: Callable[..., Any], patience: int, dtype: np.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """∂L/∂a takes the place of a ∂L/∂h that lies in the room, with the same bits as where that is left alone."""
-    twin, here = TWINS[text], Room()
-    monkeypatch.setattr(numba_twins, "room", lambda: here)
-    monkeypatch.setattr(numba_twins, "PATIENCE", patience)
+    twin, here = KERNELS[text], Room()
+    monkeypatch.setattr(numba_workspace, "room", lambda: here)
+    monkeypatch.setattr(numba_products, "MAX_OPS_PER_CALL", patience)
     with here:
         here.empty((1 << 20,), dtype)
     for name, args, options in CASES[text](Arrays(dtype)):
@@ -787,7 +790,8 @@ def test_layout_and_flags_compile_nothing_new(rng: np.random.Generator) -> None:
     numba, _ = both("float64", 1.0)
     x, h0, target = rng.normal(size=(6, 7, 5)), rng.normal(size=(6, 24)), rng.normal(size=(6, 7, 3))
     expected = numba.loss_and_grads(x, target, h0=h0)
-    kernels = [k for k in vars(numba_twins).values() if hasattr(k, "signatures")]
+    modules = [m for name, m in sys.modules.items() if name.startswith("scratchrnn.backends.numba.kernels.")]
+    kernels = [k for module in modules for k in vars(module).values() if hasattr(k, "signatures")]
     compiled = [len(kernel.signatures) for kernel in kernels]
     assert sum(compiled) > 5
 

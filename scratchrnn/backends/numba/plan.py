@@ -1,4 +1,4 @@
-"""Numba: jitted twins of the text, and the rows of a batch cut into blocks that run on several threads."""
+"""Numba: compiled kernels for the reference implementation, and the rows of a batch split into blocks for threads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .threads import pool
 from .workspace import LIMIT, room
 
 MAX_BLOCKS = 8
-TOGETHER = 64  # rows that blocks run as one have at most: enough to share a weight among
-CACHED = 1 << 20  # bytes of weights that stay in a second-level cache beside what a step reads
-NEAR = 3 << 20  # bytes that a run may leave behind, to find them not too far away when it comes to sums over all steps
+MAX_GROUP_ROWS = 64  # in blocks that run together: enough to share a weight among
+L2_BYTES = 1 << 20  # bytes of weights that stay in a second-level cache beside what a step reads
+L3_BYTES = 3 << 20  # bytes that a group may leave behind, to find them in a cache when it comes to sums over all steps
 MIN_WORK = 1 << 22  # multiplications going forward: with the way back about half a millisecond, worth handing over
 
 
@@ -53,7 +53,7 @@ def brief(error: Exception) -> str:
 
 
 class NumbaBackend(Backend):
-    """NumPy arrays, with jitted twins for the functions that cost time; what has no twin runs as its text.
+    """NumPy arrays, with kernels for the functions that cost time; a function without one runs as the reference does.
 
     Raises ImportError that says what to install where numba does not import, and RuntimeError where it imports and
     cannot compute. That is found out by a small product in a dtype (None: float64).
@@ -74,8 +74,9 @@ class NumbaBackend(Backend):
                 "the numba backend cannot compute while NUMBA_DISABLE_JIT is set: unset it, or choose the backend numpy"
             )
         try:
-            from .layers import FILLS, TWINS
-            from .twins import ROWS, check
+            from .kernels.cpu import TILE_ROWS
+            from .linear import check
+            from .table import KERNELS
 
             check(np.dtype(np.float64 if dtype is None else dtype))
         except MemoryError:  # says nothing about the next time
@@ -85,47 +86,45 @@ class NumbaBackend(Backend):
                 f"the numba backend cannot compute with numba {getattr(numba, '__version__', '(unknown version)')} "
                 f"({brief(error)}): pip install --upgrade numba scratchrnn, or choose the backend numpy"
             ) from error
-        self._twins, self.fills, self._tile = TWINS, FILLS, ROWS
+        self.kernels, self.tile = KERNELS, TILE_ROWS
 
-    def twin(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The jitted function with the same arguments and results, or the text itself where there is none."""
-        return self._twins.get(function, function)
-
-    def room(self) -> AbstractContextManager[Any]:
-        """A block of code whose arrays from `empty` are used again by the next block: nothing of them may leave it."""
+    def workspace(self) -> AbstractContextManager[Any]:
+        """The workspace of the calling thread."""
         return room()
 
     def empty(self, shape: Shape, dtype: np.dtype) -> Array:
-        """An array whose entries are whatever was there."""
+        """An array whose entries are whatever was there; workspace memory in a block of it."""
         return room().empty(shape, dtype)
 
-    def cut(self, rows: int, work: int) -> list[slice]:
+    def split_rows(self, rows: int, work: int) -> list[slice]:
         """At most 8 blocks of whole tiles of rows, the last with what is left over, as even as can be.
 
         By shape alone, whatever the number of threads. The few rows that fill no tile are computed in another way
-        (`numba_twins.write_rows`); with whole tiles before it they are the same ones, whether a block runs by itself or
-        together with others.
+        (`write_rows` in kernels/gemm.py); with whole tiles before it they are the same ones, whether a block runs by
+        itself or together with others.
         """
-        tiles = rows // self._tile
+        tiles = rows // self.tile
         n = min(MAX_BLOCKS, tiles, work // MIN_WORK)
         if n <= 1:
             return [slice(0, rows)]
-        starts = [-(-i * tiles // n) * self._tile for i in range(n)]
+        starts = [-(-i * tiles // n) * self.tile for i in range(n)]
         return [slice(start, end) for start, end in zip(starts, [*starts[1:], rows], strict=True)]
 
-    def together(self, blocks: Sequence[slice], weights: int, row: int) -> list[range]:
-        """One run of neighbouring blocks for each thread, or more where it would have too many rows; long runs first.
+    def group_blocks(self, blocks: Sequence[slice], weight_bytes: int, row_bytes: int) -> list[range]:
+        """One group of neighbouring blocks for each thread, or more where it would have too many rows; large ones
+        first.
 
-        The states of a run shall still be near when it goes back. Where the weights are far away themselves, sharing
-        them among many rows is worth more, and its states need only find place in a room.
+        The states of a group stay in a cache until the backward pass. Where the weights do not fit one themselves,
+        sharing them among many rows is worth more, and the states need only fit the workspace.
         """
-        most = max(1, min(TOGETHER, (NEAR if weights <= CACHED else LIMIT) // max(1, row)))
+        near = L3_BYTES if weight_bytes <= L2_BYTES else LIMIT
+        most = max(1, min(MAX_GROUP_ROWS, near // max(1, row_bytes)))
         threads = min(pool.size, len(blocks))
         turns = -(-blocks[-1].stop // (most * threads))
         n = min(len(blocks), turns * threads)
         ends = [-(-i * len(blocks) // n) for i in range(n + 1)]
         return [range(*pair) for pair in zip(ends, ends[1:], strict=False)]
 
-    def map(self, function: Callable[[Item], Result], blocks: Sequence[Item]) -> list[Result]:
-        """[function(block) for block in blocks] on the threads of the pool, results in order."""
-        return pool.map(function, blocks)
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """[function(item) for item in items] on the threads of the pool, results in order."""
+        return pool.map(function, items)

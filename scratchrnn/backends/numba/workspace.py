@@ -65,6 +65,13 @@ class Room:
         array, self._used = kept
         return array
 
+    def scratch(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+        """As `empty`, but good only until the next array is asked for, which may lie in the same memory."""
+        used = self._used
+        array = self.empty(shape, dtype)
+        self._most, self._used = max(self._most, self._used), used
+        return array
+
     def holds(self, array: Array) -> bool:
         """Whether the array, or what it is a view of, lies in the memory of the room, whoever asked for it there.
 
