@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 import scratchrnn as sr
-from scratchrnn import network as passes
-from scratchrnn.backends import resolve
+from scratchrnn import network
 from scratchrnn.backends.base import Backend
 from scratchrnn.gradients.flow import Flow, LayerFlow
 
@@ -74,11 +73,11 @@ RANDOM = ("deep", "deep-bidirectional", "norm-dropout", "embedding")  # have dro
 class InBlocks(Backend):
     """NumPy that cuts every batch into uneven blocks of rows, and runs the last block first."""
 
-    def cut(self, rows: int, work: int) -> list[slice]:
+    def split_rows(self, rows: int, work: int) -> list[slice]:
         return [slice(0, 1), slice(1, rows - 1), slice(rows - 1, rows)]
 
-    def map(self, function: Any, blocks: Any) -> list[Any]:
-        return [function(block) for block in reversed(blocks)][::-1]
+    def map(self, function: Any, items: Any) -> list[Any]:
+        return [function(item) for item in reversed(items)][::-1]
 
 
 def make_model(
@@ -316,7 +315,7 @@ def reference_grads(model: sr.SequenceModel, batch: Mapping[str, Any], inputs: b
 
     def loss(vector: Any = vector, x: Any = x, states: Any = states) -> complex:
         moved = prepared._replace(x=x, states=states)
-        return passes.block_loss(model.network, resolve("numpy"), model.params.like(vector), moved)[0].sum()
+        return network.with_loss(model.network, model.params.like(vector), moved)[0].sum()
 
     def loss_by_state(below: Any, above: Any, state: Any) -> complex:
         return loss(states=(*below, state, *above))

@@ -16,14 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from helpers import all_grads, difference, name_of
-from test_twins import assert_kernel, converted
+from test_twins import KERNELS, STACKED_BACKWARD, STACKED_FORWARD, STACKED_SUMS, assert_kernel, converted, unwritten
 
 import scratchrnn as sr
-from scratchrnn import _numerics, losses, optimizers
+from scratchrnn import _numerics, _steps, losses, optimizers
 from scratchrnn.backends.numba import plan as numba_backend
-from scratchrnn.backends.numba.table import KERNELS
 from scratchrnn.backends.numba.threads import pool
-from scratchrnn.gradients import clip, saturation
+from scratchrnn.gradients import clip
 from scratchrnn.layers import embedding, layer_norm, linear, rnn
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
@@ -138,7 +137,7 @@ def stack_forward(new: Numbers) -> Call:
 
 def stack_backward(new: Numbers) -> Call:
     (params, x, states), options = stack_forward(new)
-    _, _, trace = rnn.stacked_forward(params, x, states, **options)
+    _, _, trace = STACKED_FORWARD(params, x, states, **options)
     del options["lengths"]
     dy = np.concatenate([new("TNH"), new("TNH")], axis=2)
     dstates = np.stack([new.state() for _ in range(4)])
@@ -167,9 +166,47 @@ def layer_norm_backward(new: Numbers) -> Call:
     return (params, features(new), rounded(trace), None), {"inputs": new.sizes["inputs"], **options}
 
 
-def embedding_backward(new: Numbers) -> Call:
+def half(new: Numbers) -> slice:
+    """The rows of a block: some of them."""
+    N = new.sizes["N"]
+    start = int(new.rng.integers(N))
+    return slice(start, int(new.rng.integers(start, N)) + 1)
+
+
+def rnn_weight_grads(new: Numbers) -> Call:
+    params, options = new.recurrent(), new.nonlinearity()
+    _, _, trace = rnn.forward(params, new.x(), new.state(), lengths=new.lengths(), **options)
+    return (new("TNH"), rounded(trace), half(new), unwritten(params)), {}
+
+
+def stack_weight_grads(new: Numbers) -> Call:
+    (params, x, states), options = stack_forward(new)
+    _, _, trace = STACKED_FORWARD(params, x, states, **options)
+    da = tuple(new("TNH") for _ in trace.cells)
+    return (da, rounded(trace), half(new), unwritten(params)), {"bidirectional": True}
+
+
+def linear_weight_grads(new: Numbers) -> Call:
+    return (new("TNO"), linear.Trace(new("TNH")), half(new), unwritten(new.output())), {}
+
+
+def layer_norm_weight_grads(new: Numbers) -> Call:
+    (params, x, _), options = layer_norm_forward(new)
+    _, _, trace = layer_norm.forward(params, x, None, **options)
+    positive = np.abs(features(new))
+    trace = rounded(trace)._replace(x_hat=positive)
+    return (np.abs(features(new)), trace, half(new), unwritten(params)), {}
+
+
+def embedding_weight_grads(new: Numbers) -> Call:
     tokens = new.rng.integers(new.sizes["D"], size=(new.sizes["T"], new.sizes["N"]))
-    return ({"E": new("DH")}, new("TNH"), embedding.Trace(tokens), None), {}
+    return (new("TNH"), embedding.Trace(tokens), half(new), unwritten({"E": new("DH")})), {}
+
+
+def scatter(new: Numbers) -> Call:
+    T, N = new.sizes["T"], new.sizes["N"]
+    last, each = slice(T - 1, T), (new.rng.integers(T, size=N), np.arange(N))
+    return (new("NH")[None], last if new.sizes["start"] else each, T), {}
 
 
 def saturated(new: Numbers) -> Call:
@@ -177,7 +214,8 @@ def saturated(new: Numbers) -> Call:
     h = new("TNH")
     h = np.sign(h) * new.rng.choice([1.0, 0.5, 0.0], size=h.shape)
     mask = new.mask()
-    return (h, None if mask is None else mask[:, :, None], new.nonlinearity()["nonlinearity"]), {}
+    trace = rnn.Trace(None, np.concatenate([h[:1], h]), None if mask is None else mask[:, :, None])
+    return (trace,), new.nonlinearity()
 
 
 def linear_forward(new: Numbers) -> Call:
@@ -244,14 +282,19 @@ def step_of(optimizer: Any) -> Callable[[Numbers], Call]:
 CALLS: dict[Any, Callable[[Numbers], Call]] = {
     rnn.forward: rnn_forward,
     rnn.backward: rnn_backward,
-    rnn.stacked_forward: stack_forward,
-    rnn.stacked_backward: stack_backward,
-    embedding.backward: embedding_backward,
+    STACKED_FORWARD: stack_forward,
+    STACKED_BACKWARD: stack_backward,
+    STACKED_SUMS: stack_weight_grads,
+    rnn.weight_grads: rnn_weight_grads,
+    rnn.saturated: saturated,
+    embedding.weight_grads: embedding_weight_grads,
     layer_norm.forward: layer_norm_forward,
     layer_norm.backward: layer_norm_backward,
-    saturation.saturated: saturated,
+    layer_norm.weight_grads: layer_norm_weight_grads,
     linear.forward: linear_forward,
     linear.backward: linear_backward,
+    linear.weight_grads: linear_weight_grads,
+    _steps.scatter: scatter,
     losses.mse: mse,
     losses.softmax_cross_entropy: softmax_cross_entropy,
     _numerics.all_finite: all_finite,

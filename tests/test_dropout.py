@@ -30,7 +30,6 @@ from helpers import (
 
 import scratchrnn as sr
 from scratchrnn import network as passes
-from scratchrnn.backends import resolve
 from scratchrnn.backends.numba import plan as numba_backend
 
 architectures = pytest.mark.parametrize("architecture", RANDOM)
@@ -56,13 +55,13 @@ def test_gradients_under_a_mask_are_the_complex_step(architecture: str, loss: st
     batch = make_batch(model, steps, padded=padded)
     r = train(model, batch)
     prepared = model.check_batch(**batch)
-    noise = passes.draw(model.network, model.device, prepared, seeded(), np.dtype(float))
+    noise = passes.draw_masks(model.network, prepared, seeded(), np.dtype(float))
     assert any(m is not None and (m == 0).any() for m in noise)
-    prepared = prepared._replace(noise=noise)
+    prepared = prepared._replace(masks=noise)
 
     def value(vector: Any, x: Any = prepared.x) -> Any:
         z = prepared._replace(x=x, states=tuple(s.astype(complex) for s in prepared.states))
-        return passes.block_loss(model.network, resolve("numpy"), model.params.like(vector), z)[0].sum()
+        return passes.with_loss(model.network, model.params.like(vector), z)[0].sum()
 
     assert r.loss == pytest.approx(float(value(model.params.vector.astype(complex)).real), rel=1e-14)
     some = np.random.default_rng(0).choice(model.params.vector.size, 40, replace=False)
@@ -108,7 +107,7 @@ def test_blocks_of_rows_get_the_masks_of_the_whole(architecture: str, steps: str
     model = make_model(architecture)
     batch = make_batch(model, steps, padded=padded)
     whole = train(model, batch)
-    model.device = InBlocks()
+    model.move(InBlocks(), None)
     r = train(model, batch)
     assert r.loss == pytest.approx(whole.loss, rel=1e-14)
     assert_close(all_grads(r), all_grads(whole), 1e-13)

@@ -257,8 +257,8 @@ def test_a_target_that_is_none_is_refused() -> None:
         (TARGET + 1, IndexError, r"target\[1, 0\] is 3, outside the classes 0 … 2"),
         (TARGET[:1], ValueError, "x has 2 rows, but target has 1"),
     ]:
-        for call in (build().loss, build().loss_and_grads, build()._check_batch):
-            arguments = (None, "all", None) if call.__name__ == "_check_batch" else ()
+        for call in (build().loss, build().loss_and_grads, build().check_batch):
+            arguments = (None, "all", None) if call.__name__ == "check_batch" else ()
             with pytest.raises(error, match=message):
                 call(X, target, *arguments)
 

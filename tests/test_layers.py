@@ -58,25 +58,33 @@ class Problem:
         self.dy = normal(T, N, self.layer.output_size)
         self.moved_params = {symbol: normal(*shape) for symbol, shape in shapes.items()}
         self.moved_x: Any = None if tokens else normal(T, N, self.layer.input_size)
-        self.noise = self.layer.draw(rng, T, N, dtype) if hasattr(self.layer, "draw") else None
+        self.noise = self.layer.draw_mask(rng, T, N, dtype) if self.layer.draw_mask else None
+
+    @property
+    def functions(self) -> Any:
+        """Those of the layer, its options in place."""
+        return self.layer.functions(lambda function: function)
 
     def forward(self, params: Any = None, x: Any = None, state: Any = None) -> Any:
         """The layer's forward with some arguments replaced."""
         params = self.params if params is None else params
         x, state = self.x if x is None else x, self.state if state is None else state
-        drawn = {} if self.noise is None else {"noise": self.noise}
-        return self.layer.forward(params, x, state, lengths=self.lengths, **drawn, **self.layer.options)
+        drawn = {} if self.noise is None else {"mask": self.noise}
+        return self.functions.forward(params, x, state, lengths=self.lengths, **drawn)
 
     def backward(self, trace: Any = None, **inputs: Any) -> Any:
-        """The layer's backward after its forward."""
+        """The layer's backward after its forward, with the gradients of the parameters for the error signals."""
         trace = self.forward()[2] if trace is None else trace
-        return self.layer.backward(self.params, self.dy, trace, self.dstate, **inputs, **self.layer.options)
+        dx, dstate, da, flow = self.functions.backward(self.params, self.dy, trace, self.dstate, **inputs)
+        grads = {symbol: np.full_like(array, np.nan) for symbol, array in self.params.items()}
+        self.functions.weight_grads(da, trace, slice(0, N), grads)
+        return dx, dstate, grads, flow
 
     def tangent(self, params: Any = None, x: Any = None, state: Any = None) -> Any:
         """The layer's tangent along its forward, with everything moved or what is given."""
         params = self.moved_params if params is None else params
         x, state = self.moved_x if x is None else x, self.moved_state if state is None else state
-        return self.layer.tangent(self.params, self.forward()[2], params, x, state, **self.layer.options)
+        return self.functions.tangent(self.params, self.forward()[2], params, x, state)
 
     def complex(self) -> Any:
         """The same problem in complex numbers."""
@@ -291,7 +299,7 @@ def test_flow_is_the_derivative_by_each_state(padded: bool) -> None:
             total, state = (problem.dy[t] * h_t).sum(), h_t
             if t + 1 < T:
                 lengths = None if problem.lengths is None else problem.lengths - (t + 1)
-                y, state, _ = problem.layer.forward(z.params, z.x[t + 1 :], h_t, lengths=lengths)
+                y, state, _ = problem.functions.forward(z.params, z.x[t + 1 :], h_t, lengths=lengths)
                 total = total + (problem.dy[t + 1 :] * y).sum()
             return total + (problem.dstate * state).sum()
 
@@ -369,7 +377,7 @@ def test_what_a_reverse_cell_flushed_stands_at_its_step() -> None:
 def test_relu_leaves_what_is_not_a_number() -> None:
     a = np.array([-1.0, -0.0, 0.0, 2.0, np.nan, np.inf, -np.inf])
     np.testing.assert_array_equal(rnn.activate(a, "relu"), [0, 0, 0, 2, np.nan, np.inf, 0])
-    np.testing.assert_array_equal(rnn.slope(np.array([0.0, 2.0]), "relu"), [0, 1])
+    np.testing.assert_array_equal(rnn.activation_grad(np.array([0.0, 2.0]), "relu"), [0, 1])
     stepped = rnn.activate(np.array([-1.0, 0.0, 2.0]) + 1e-30j, "relu")  # on the kink both say that the slope is 0
     np.testing.assert_array_equal(stepped.imag, [0, 0, 1e-30])
 
@@ -380,17 +388,19 @@ def test_relu_leaves_what_is_not_a_number() -> None:
 def test_dropout_draws_zeros_and_what_makes_up_for_them() -> None:
     for p in (0.1, 0.5, 0.9):
         layer = sr.Dropout(p, size=50)
-        noise = layer.draw(np.random.default_rng(0), 100, 20, np.float64)
+        noise = layer.draw_mask(np.random.default_rng(0), 100, 20, np.float64)
         assert noise is not None and noise.shape == (100, 20, 50)
         np.testing.assert_allclose(np.unique(noise), [0, 1 / (1 - p)], rtol=1e-15)
         assert (noise == 0).mean() == pytest.approx(p, abs=0.005) and noise.mean() == pytest.approx(1, abs=0.02)
-        single = layer.draw(np.random.default_rng(0), 100, 20, np.float32)
+        single = layer.draw_mask(np.random.default_rng(0), 100, 20, np.float32)
         assert single is not None and single.dtype == np.float32
         assert_same(single == 0, noise == 0)
-        assert not (noise == layer.draw(np.random.default_rng(1), 100, 20, np.float64)).all()
-    assert sr.Dropout(0, size=5).draw(np.random.default_rng(0), 3, 2, np.float64) is None
-    assert sr.RNN(3, 4, num_layers=2).draw(np.random.default_rng(0), 3, 2, np.float64) is None
-    noise = sr.RNN(3, 4, num_layers=3, bidirectional=True, dropout=0.5).draw(np.random.default_rng(0), 6, 5, np.float32)
+        assert not (noise == layer.draw_mask(np.random.default_rng(1), 100, 20, np.float64)).all()
+    assert sr.Dropout(0, size=5).draw_mask(np.random.default_rng(0), 3, 2, np.float64) is None
+    assert sr.RNN(3, 4, num_layers=2).draw_mask(np.random.default_rng(0), 3, 2, np.float64) is None
+    noise = sr.RNN(3, 4, num_layers=3, bidirectional=True, dropout=0.5).draw_mask(
+        np.random.default_rng(0), 6, 5, np.float32
+    )
     assert noise is not None and noise.shape == (2, 6, 5, 8) and noise.dtype == np.float32
 
 

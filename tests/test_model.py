@@ -98,7 +98,7 @@ def test_blocks_of_rows(architecture: str, loss: str, steps: str, padded: bool) 
     model = make_model(architecture, loss=loss)
     batch = make_batch(model, steps, padded=padded)
     whole, whole_loss = model.loss_and_grads(**batch, inputs=True), model.loss(**batch)
-    model.device = InBlocks()
+    model.move(InBlocks(), None)
     assert model.loss(**batch) == pytest.approx(whole_loss, rel=1e-14)
     r = model.loss_and_grads(**batch, inputs=True)
     assert r.loss == pytest.approx(whole.loss, rel=1e-14)
@@ -117,7 +117,7 @@ def test_tangent_is_the_complex_step(architecture: str, steps: str, padded: bool
     """How the counted outputs move when everything moves at once."""
     model = make_model(architecture)
     batch = model.check_batch(**make_batch(model, steps, padded=padded))
-    rng, numpy = np.random.default_rng(1), resolve("numpy")
+    rng, net = np.random.default_rng(1), model.network_of(resolve("numpy"))
     moved_vector, moved_x, *moved_states = (
         rng.normal(size=array.shape) for array in (model.params.vector, batch.x, *batch.states)
     )
@@ -125,13 +125,13 @@ def test_tangent_is_the_complex_step(architecture: str, steps: str, padded: bool
     def outputs(i: complex) -> Any:
         params = model.params.like(model.params.vector + i * moved_vector)
         states = tuple(state + i * moved for state, moved in zip(batch.states, moved_states, strict=True))
-        return passes.run(model.network, numpy, params, batch.x + i * moved_x, states, batch.lengths, batch.counted)
+        return passes.run(net, params, batch.x + i * moved_x, states, batch.lengths, batch.selection)
 
     dy = passes.tangent(
-        model.network,
+        net,
         model.params,
         outputs(0).traces,
-        batch.counted,
+        batch.selection,
         model.params.like(moved_vector),
         moved_x,
         tuple(moved_states),
@@ -332,7 +332,9 @@ def test_gradients_of_two_halves_are_those_of_one_run(backend: str) -> None:
     early = np.ascontiguousarray(x[:, :3].swapaxes(0, 1))
     _, _, trace = rnn.forward(model.params, early, h0)
     dx: Any
-    dx, dh0, grads, flow = rnn.backward(model.params, np.zeros((3, N, H)), trace, second.grads_h0)
+    dx, dh0, da, flow = rnn.backward(model.params, np.zeros((3, N, H)), trace, second.grads_h0)
+    grads = {symbol: np.zeros_like(model.params[symbol]) for symbol in sr.RNN.cell.symbols}
+    rnn.weight_grads(da, trace, slice(0, N), grads)
     for symbol, gradient in second.grads.items():
         assert difference(gradient + grads.get(symbol, 0), whole.grads[symbol]) < 1e-12
     assert difference(dh0, whole.grads_h0) < 1e-12

@@ -33,8 +33,9 @@ import scratchrnn as sr
 from scratchrnn import gradient_flow
 from scratchrnn import network as passes
 from scratchrnn.backends import resolve
-from scratchrnn.gradients import maps, saturation
+from scratchrnn.gradients import maps
 from scratchrnn.gradients.flow import mean_of_rows
+from scratchrnn.layers import rnn
 from scratchrnn.plots.maps import lag_ratios
 
 ALL = [*ARCHITECTURES, *OF_TOKENS]
@@ -194,14 +195,14 @@ def test_lag_map_is_the_flow_of_the_loss_of_one_step(architecture: str, padded: 
 
 def complex_map(model: Any, batch: dict[str, Any]) -> np.ndarray:
     """‖∂y_t/∂x_k‖ by the complex step in every entry of x_k, tokens as one-hot vectors, zeros for k > t."""
-    network, backend = model.network, resolve("numpy")
+    net = model.network_of(resolve("numpy"))
     prepared = model.check_batch(**batch)
     x, params, first = prepared.x, model.params, 0
     if x.ndim == 2 and model.layers[0].takes_vectors:
         x = np.eye(model.input_size)[x]
     elif x.ndim == 2:
         x, first = params["0.E"][x], 1
-    network = network._replace(layers=network.layers[first:], symbols=network.symbols[first:])
+    net = net._replace(layers=net.layers[first:], symbols=net.symbols[first:])
     inside = np.ones(x.shape[:2], bool) if prepared.lengths is None else np.arange(T)[:, None] < prepared.lengths
     result = np.full((T, T), np.nan)
     for k in range(T):
@@ -210,7 +211,7 @@ def complex_map(model: Any, batch: dict[str, Any]) -> np.ndarray:
             moved = x.astype(complex)
             moved[k, :, d] += 1e-30j
             states = tuple(state.astype(complex) for state in prepared.states)
-            y = passes.run(network, backend, params, moved, states, prepared.lengths).y
+            y = passes.run(net, params, moved, states, prepared.lengths).y
             squares += ((y.imag / 1e-30) ** 2).sum(axis=2)
         for t in range(T):
             if (both := inside[t] & inside[k]).any():
@@ -428,7 +429,7 @@ def test_saturation_adds_up_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     model = make_model("deep-bidirectional", radius=3.0)
     batch = make_batch(model, padded=True)
     whole = model.loss_and_grads(**batch, saturation=True).flow
-    model.device = InBlocks()
+    model.move(InBlocks(), None)
     blocks = model.loss_and_grads(**batch, saturation=True).flow
     for ours, expected in zip(blocks.layers, whole.layers, strict=True):
         assert_same(ours.saturation, expected.saturation)
@@ -512,7 +513,8 @@ def test_it_is_quiet_and_leaves_the_model_alone(capsys: pytest.CaptureFixture[st
 
 def test_saturated_is_above_0_999_of_tanh_and_0_of_relu() -> None:
     h = np.array([[[0.999, -0.999, 0.9991, -0.9991, 0.0], [0.0, 0.1, -0.0, 1e-300, 0.999]]])
-    assert saturation.saturated(h, None, "tanh").tolist() == [[0.4, 0.0]]
-    assert saturation.saturated(h, None, "relu").tolist() == [[0.2, 0.4]]
+    h = np.concatenate([np.ones_like(h), h])  # before the first step there is nothing to count
+    assert rnn.saturated(rnn.Trace(None, h, None)).tolist() == [[0.4, 0.0]]
+    assert rnn.saturated(rnn.Trace(None, h, None), nonlinearity="relu").tolist() == [[0.2, 0.4]]
     valid = np.array([[[True], [False]]])
-    np.testing.assert_array_equal(saturation.saturated(h, valid, "tanh"), [[0.4, np.nan]])
+    np.testing.assert_array_equal(rnn.saturated(rnn.Trace(None, h, valid)), [[0.4, np.nan]])

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 from shape_cases import CALLS, Case, check_kernels, check_network
-
-from scratchrnn.backends.numba.table import KERNELS
+from test_twins import KERNELS
 
 LONG = int(os.environ.get("SCRATCHRNN_SHAPES", 0))  # cases per test that `make shapes` asks for
 SEED = int(os.environ.get("SCRATCHRNN_SEED") or random.SystemRandom().randrange(1 << 32))

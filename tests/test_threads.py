@@ -20,13 +20,12 @@ from helpers import ARCHITECTURES, OF_TOKENS, as_states, make_batch, make_model
 
 import scratchrnn as sr
 from scratchrnn import network as passes
-from scratchrnn.backends import get_num_threads
-from scratchrnn.backends.numba import layers as numba_layers
+from scratchrnn.backends import get_num_threads, row_blocks
 from scratchrnn.backends.numba import plan as numba_backend
+from scratchrnn.backends.numba import products as numba_products
 from scratchrnn.backends.numba import threads
-from scratchrnn.backends.numba import twins as numba_twins
+from scratchrnn.backends.numba.kernels.cpu import TILE_ROWS
 from scratchrnn.backends.numba.threads import Pool, usable_cores
-from scratchrnn.backends.numba.twins import ROWS
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -338,7 +337,7 @@ def bits(result: Any) -> list[bytes]:
 def test_results_are_bit_identical_for_any_number_of_threads(dtype: str) -> None:
     model, batch = problem(dtype)
     results = []
-    assert len(numba_backend.NumbaBackend().cut(40, model.params.vector.size * 40 * 30)) == 40 // ROWS
+    assert len(numba_backend.NumbaBackend().split_rows(40, model.params.vector.size * 40 * 30)) == 40 // TILE_ROWS
     for n in (1, 2, 3):
         sr.set_num_threads(n)
         assert get_num_threads() == n
@@ -352,22 +351,20 @@ def test_results_are_bit_identical_for_any_number_of_threads(dtype: str) -> None
 def test_results_are_bit_identical_however_many_blocks_run_as_one(
     architecture: str, rows: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where a long call is made in parts, and where a layer cannot keep the sums of its blocks apart."""
+    """Also where a long call is made in parts."""
     model = make_model(architecture, backend="numba", dtype=dtype, loss="cross_entropy" if rows == 43 else "mse")
     batch = make_batch(model, rows=rows, time=9)
     results = []
-    for threads_, together, patience, apart in (
-        (1, 8, 1 << 31, True),
-        (1, 64, 1 << 31, True),
-        (2, 64, 1 << 31, True),
-        (3, 16, 1, True),
-        (1, 64, 1, True),
-        (1, 64, 1 << 31, False),
+    for threads_, together, patience in (
+        (1, 8, 1 << 31),
+        (1, 64, 1 << 31),
+        (2, 64, 1 << 31),
+        (3, 16, 1),
+        (1, 64, 1),
     ):
         sr.set_num_threads(threads_)
-        monkeypatch.setattr(numba_backend, "TOGETHER", together)
-        monkeypatch.setattr(numba_twins, "PATIENCE", patience)
-        monkeypatch.setattr(model.device, "fills", numba_layers.FILLS if apart else frozenset())
+        monkeypatch.setattr(numba_backend, "MAX_GROUP_ROWS", together)
+        monkeypatch.setattr(numba_products, "MAX_OPS_PER_CALL", patience)
         dense = batch["x"].ndim == 3
         r = model.loss_and_grads(**batch, inputs=dense, rng=np.random.default_rng(1), saturation=True)
         found = [np.array(r.loss), r.grads.vector, *as_states(r.grads_h0), *as_states(r.h_last)]
@@ -386,11 +383,11 @@ def test_a_thread_goes_through_the_layers_once(monkeypatch: pytest.MonkeyPatch) 
     run = passes.run
 
     def seen(*args: Any, **options: Any) -> Any:
-        rows.append(args[3].shape[1])
+        rows.append(args[2].shape[1])
         return run(*args, **options)
 
     monkeypatch.setattr(passes, "run", seen)
-    monkeypatch.setattr(numba_backend, "TOGETHER", 40)
+    monkeypatch.setattr(numba_backend, "MAX_GROUP_ROWS", 40)
     for n in (1, 2):
         sr.set_num_threads(n)
         rows.clear()
@@ -414,12 +411,12 @@ def test_what_is_returned_outlives_the_next_pass() -> None:
 def test_gradients_are_added_up_in_the_order_of_the_blocks(
     size: int, blocks: int, alone: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "ALONE", alone)
+    monkeypatch.setattr(row_blocks, "MIN_PARALLEL_SUM", alone)
     total, *others = np.random.default_rng(0).normal(size=(1 + blocks, size)).astype(np.float32)
     expected = total.copy()
     for other in others:
         expected += other
-    passes.add_up(numba_backend.NumbaBackend(), total, np.array(others))
+    row_blocks.add_up(numba_backend.NumbaBackend(), total, np.array(others))
     assert np.array_equal(total, expected)
 
 

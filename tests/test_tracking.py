@@ -112,7 +112,7 @@ def test_blocks_of_rows_add_up() -> None:
     for blocks in (False, True):
         model = make_model("deep-bidirectional", radius=3.0)
         if blocks:
-            model.device = InBlocks()
+            model.move(InBlocks(), None)
         records.append(sr.fit(model, **arguments(model, padded=True, epochs=1), track="all").flow)
     for name in TABLES:
         np.testing.assert_allclose(getattr(records[1], name), getattr(records[0], name), rtol=1e-9, atol=1e-9)

@@ -189,7 +189,7 @@ def test_the_state_goes_on_in_blocks_of_rows_too() -> None:
         model, given = data("stack")
         given["batch_size"] = ROWS
         if blocks:
-            model.device = InBlocks()
+            model.move(InBlocks(), None)
         validation = (given["x"][::-1], given["target"][::-1])
         runs.append(sr.fit(model, **given, epochs=2, truncate=K, stateful=True, validation=validation))
         rows = Rows(model, *validation, "all", None)

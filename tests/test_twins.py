@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,20 +23,19 @@ from helpers import (
 )
 
 import scratchrnn as sr
-from scratchrnn import _numerics, losses, optimizers
-from scratchrnn import network as passes
+from scratchrnn import _numerics, _steps, losses, optimizers
 from scratchrnn.backends import resolve
-from scratchrnn.backends.base import Blocks
 from scratchrnn.backends.numba import plan as numba_backend
 from scratchrnn.backends.numba import products as numba_products
 from scratchrnn.backends.numba import rnn as numba_rnn
 from scratchrnn.backends.numba import workspace as numba_workspace
 from scratchrnn.backends.numba.kernels.cpu import DEPTH, LANE_BYTES, TILE_ROWS
 from scratchrnn.backends.numba.plan import NumbaBackend
-from scratchrnn.backends.numba.table import FILLS, KERNELS
+from scratchrnn.backends.numba.table import KERNELS as TABLE
 from scratchrnn.backends.numba.threads import pool
 from scratchrnn.backends.numba.workspace import LIMIT, Room
-from scratchrnn.gradients import clip, saturation
+from scratchrnn.backends.row_blocks import plan_with_gradients
+from scratchrnn.gradients import clip
 from scratchrnn.layers import embedding, layer_norm, linear, recurrent, rnn
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -44,6 +44,18 @@ TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against t
 # (N, T, D, H, O): distinct; smallest; odd; more columns than a panel; more rows in the sums than a tile; few rows.
 SHAPES = [(4, 7, 3, 6, 5), (1, 1, 1, 1, 1), (1, 9, 65, 33, 2), (3, 2, 5, 300, 7), (11, 25, 2, 9, 260), (5, 4, 9, 1, 3)]
 SHAPES += [(1, 2, 70, 41, 9), (3, 1, 5, 37, 4)]
+
+# Layers of several cells, which are given those of the backend.
+SYMBOLS = sr.RNN.cell.symbols
+STACKED_FORWARD = partial(recurrent.forward, cell=rnn.forward, symbols=SYMBOLS)
+STACKED_BACKWARD = partial(recurrent.backward, cell=rnn.backward, symbols=SYMBOLS)
+STACKED_SUMS = partial(recurrent.weight_grads, cell=rnn.weight_grads, symbols=SYMBOLS)
+KERNELS: dict[Any, Any] = {
+    **TABLE,
+    STACKED_FORWARD: partial(recurrent.forward, cell=TABLE[rnn.forward], symbols=SYMBOLS),
+    STACKED_BACKWARD: partial(recurrent.backward, cell=TABLE[rnn.backward], symbols=SYMBOLS),
+    STACKED_SUMS: partial(recurrent.weight_grads, cell=TABLE[rnn.weight_grads], symbols=SYMBOLS),
+}
 
 Case = tuple[str, tuple[Any, ...], dict[str, Any]]  # what it is, arguments, keyword arguments
 
@@ -93,14 +105,15 @@ def stack_problems(new: Arrays) -> Iterator[tuple[str, dict[str, Any], Any, Any,
     for N, T, D, H, _ in SHAPES[:3]:
         for levels, bidirectional in ((2, False), (1, True), (3, True)):
             layer = sr.RNN(D, H, num_layers=levels, bidirectional=bidirectional)
+            options = {**layer.options, "num_layers": levels, "bidirectional": bidirectional}
             params = {symbol: new(*shape, scale=0.5 * H**-0.5) for symbol, shape in layer.shapes().items()}
             for name, x in {"x": new(T, N, D), "tokens": new.rng.integers(D, size=(T, N))}.items():
                 for lengths in (None, new.rng.integers(1, T + 1, size=N)):
                     state = new(*layer.state_shape(N), scale=0.5)
-                    noise = new.rng.integers(3, size=(levels - 1, T, N, layer.output_size)).astype(new.dtype)
+                    mask = new.rng.integers(3, size=(levels - 1, T, N, layer.output_size)).astype(new.dtype)
                     where = f"{name} {(N, T, D, H)} {levels} levels, bidirectional={bidirectional}, lengths={lengths}"
-                    for drawn in ({}, {"noise": noise}) if levels > 1 else ({},):
-                        yield where, params, x, state, {"lengths": lengths, **drawn}, dict(layer.options)
+                    for drawn in ({}, {"mask": mask}) if levels > 1 else ({},):
+                        yield where, params, x, state, {"lengths": lengths, **drawn}, options
 
 
 def stack_forward_cases(new: Arrays) -> Iterator[Case]:
@@ -110,7 +123,7 @@ def stack_forward_cases(new: Arrays) -> Iterator[Case]:
 
 def stack_backward_cases(new: Arrays) -> Iterator[Case]:
     for name, params, x, state, given, options in stack_problems(new):
-        y, _, trace = rnn.stacked_forward(params, x, state, **given, **options)
+        y, _, trace = STACKED_FORWARD(params, x, state, **given, **options)
         for inputs in (True, False):
             yield (
                 f"{name} inputs={inputs}",
@@ -119,12 +132,65 @@ def stack_backward_cases(new: Arrays) -> Iterator[Case]:
             )
 
 
-def embedding_backward_cases(new: Arrays) -> Iterator[Case]:
+def some_rows(N: int) -> Iterator[slice]:
+    """All rows, and where there are several the first and the last half."""
+    yield slice(0, N)
+    if N > 1:
+        yield slice(0, N // 2)
+        yield slice(N // 2, N)
+
+
+def unwritten(params: dict[str, Any]) -> dict[str, Any]:
+    """Places for gradients."""
+    return {symbol: np.full_like(array, np.nan) for symbol, array in params.items()}
+
+
+def rnn_weight_grads_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, state, lengths in rnn_problems(new):
+        _, _, trace = rnn.forward(params, x, state, lengths=lengths)
+        for rows in some_rows(x.shape[1]):
+            yield f"{name} {rows}", (new(*trace.h[1:].shape), trace, rows, unwritten(params)), {}
+
+
+def stack_weight_grads_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, state, given, options in stack_problems(new):
+        _, _, trace = STACKED_FORWARD(params, x, state, **given, **options)
+        da = tuple(new(*cell.h[1:].shape) for cell in trace.cells)
+        one_way = {"bidirectional": options["bidirectional"]}
+        for rows in some_rows(x.shape[1]):
+            yield f"{name} {rows}", (da, trace, rows, unwritten(params)), one_way
+
+
+def linear_weight_grads_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, _, H, O in SHAPES:
+        for rows in some_rows(N):
+            out = unwritten({"W_hy": new(O, H), "b_y": new(O)})
+            yield f"{(N, T, H, O)} {rows}", (new(T, N, O), linear.Trace(new(T, N, H)), rows, out), {}
+
+
+def layer_norm_weight_grads_cases(new: Arrays) -> Iterator[Case]:
+    for name, params, x, options in layer_norm_problems(new):
+        _, _, trace = layer_norm.forward(params, x, None, **options)
+        for rows in some_rows(x.shape[1]):
+            yield f"{name} {rows}", (new(*x.shape), trace, rows, unwritten(params)), {}
+
+
+def scatter_cases(new: Arrays) -> Iterator[Case]:
+    for N, T, _, H, _ in SHAPES:
+        some = np.flatnonzero(new.rng.random(T) < 0.6)
+        for index in (slice(T - 1, T), some, (new.rng.integers(T, size=N), np.arange(N))):
+            K = len(some) if index is some else 1
+            yield f"{(N, T, H)} {index}", (new(K, N, H), index, T), {}
+
+
+def embedding_weight_grads_cases(new: Arrays) -> Iterator[Case]:
     for N, T, V, F, _ in SHAPES:
         x = new.rng.integers(V, size=(T, N))
-        params = {"E": new(V, F)}
-        yield f"{(N, T, V, F)}", (params, new(T, N, F), embedding.Trace(x), None), {}
-        yield f"a view {(N, T, V, F)}", (params, new(N, T, F).swapaxes(0, 1), embedding.Trace(x.copy("F")), None), {}
+        for rows in some_rows(N):
+            out = {"E": np.full((V, F), np.nan, new.dtype)}
+            yield f"{(N, T, V, F)} {rows}", (new(T, N, F), embedding.Trace(x), rows, out), {}
+            view = new(N, T, F).swapaxes(0, 1)
+            yield f"a view {(N, T, V, F)} {rows}", (view, embedding.Trace(x.copy("F")), rows, dict(out)), {}
 
 
 def layer_norm_problems(new: Arrays) -> Iterator[tuple[str, dict[str, Any], Any, dict[str, Any]]]:
@@ -245,8 +311,8 @@ def saturated_cases(new: Arrays) -> Iterator[Case]:
         for mask in (None, valid):
             for nonlinearity in ("tanh", "relu"):
                 where = f"{(T, N, H)} {nonlinearity}, {'padded' if mask is valid else 'whole'}"
-                yield where, (h[1:], mask, nonlinearity), {}
-                yield f"a view {where}", (h[1:, ::-1], mask, nonlinearity), {}
+                yield where, (rnn.Trace(None, h, mask),), {"nonlinearity": nonlinearity}
+                yield f"a view {where}", (rnn.Trace(None, h[:, ::-1], mask),), {"nonlinearity": nonlinearity}
 
 
 def all_finite_cases(new: Arrays) -> Iterator[Case]:
@@ -286,16 +352,21 @@ def sgd_cases(new: Arrays) -> Iterator[Case]:
 CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     rnn.forward: rnn_forward_cases,
     rnn.backward: rnn_backward_cases,
-    rnn.stacked_forward: stack_forward_cases,
-    rnn.stacked_backward: stack_backward_cases,
-    embedding.backward: embedding_backward_cases,
+    STACKED_FORWARD: stack_forward_cases,
+    STACKED_BACKWARD: stack_backward_cases,
+    STACKED_SUMS: stack_weight_grads_cases,
+    rnn.weight_grads: rnn_weight_grads_cases,
+    rnn.saturated: saturated_cases,
+    embedding.weight_grads: embedding_weight_grads_cases,
     layer_norm.forward: layer_norm_forward_cases,
     layer_norm.backward: layer_norm_backward_cases,
+    layer_norm.weight_grads: layer_norm_weight_grads_cases,
     linear.forward: linear_forward_cases,
     linear.backward: linear_backward_cases,
+    linear.weight_grads: linear_weight_grads_cases,
+    _steps.scatter: scatter_cases,
     losses.mse: mse_cases,
     losses.softmax_cross_entropy: cross_entropy_cases,
-    saturation.saturated: saturated_cases,
     _numerics.all_finite: all_finite_cases,
     clip.vector_norm: vector_norm_cases,
     clip.part_norms: part_norms_cases,
@@ -331,7 +402,7 @@ def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str
         assert len(actual) == len(text), where
         for i, parts in enumerate(zip(actual, text, exact, strict=True)):
             assert_same(*parts, tolerance, f"{where}[{i}]")
-    elif text is not None and not np.isscalar(text) or isinstance(text, np.generic):
+    elif isinstance(text, (np.ndarray, np.generic)):
         assert (actual.dtype, actual.shape) == (text.dtype, text.shape), where
         if actual.dtype.kind != "f":
             assert np.array_equal(actual, text), where
@@ -344,12 +415,27 @@ def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str
         assert actual == text, where
 
 
+def with_all_steps(result: Any) -> Any:
+    """What a backward function returned, its error signals with zeros for the steps that it leaves out."""
+    dx, dstate0, da, flow = result
+
+    def whole(da: Any) -> Any:
+        if isinstance(da, tuple):
+            return tuple(map(whole, da))
+        T = len(getattr(flow, "cells", (flow,))[0].row_norms)
+        return np.concatenate([da, np.zeros((T - len(da), *da.shape[1:]), da.dtype)])
+
+    return dx, dstate0, whole(da), flow
+
+
 def assert_kernel(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:
     """The twin computes in a dtype what its text does in float64: results, and what arguments hold afterwards."""
     call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
     call["exact"] = (converted(args, np.float64), converted(options, np.float64))
     with np.errstate(all="ignore"):
         result = {which: (KERNELS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
+    if name_of(text) in ("rnn.backward", "recurrent.backward"):
+        result["twin"] = with_all_steps(result["twin"])
     assert_same(result["twin"], result["text"], result["exact"], tolerance, where)
     assert_same(call["twin"], call["text"], call["exact"], tolerance, f"arguments after {where}")
 
@@ -362,7 +448,11 @@ def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("text", [rnn.forward, rnn.backward, linear.forward, linear.backward], ids=str)
+@pytest.mark.parametrize(
+    "text",
+    [rnn.forward, rnn.backward, rnn.weight_grads, linear.forward, linear.backward, linear.weight_grads],
+    ids=name_of,
+)
 def test_long_work_is_done_in_parts(text: Callable[..., Any], dtype: np.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that Ctrl-C never waits long: the same, however small the parts. (Single rows are summed in another order.)"""
     whole = [KERNELS[text](*args, **options) for _, args, options in CASES[text](Arrays(dtype))]
@@ -503,7 +593,7 @@ def test_blocks_of_rows_agree_with_numpy(steps: str, padded: bool, loss: str, mo
     monkeypatch.setattr(numba_backend, "MIN_WORK", 1)
     numba, numpy = both("float64", 0.9, hidden=6, loss=loss)
     batch = make_batch(numpy, steps, padded=padded, rows=26, time=9)
-    assert len(NumbaBackend().cut(26, numpy.params.vector.size * 26 * 9)) == 26 // TILE_ROWS > 2
+    assert len(NumbaBackend().split_rows(26, numpy.params.vector.size * 26 * 9)) == 26 // TILE_ROWS > 2
     actual = numba.loss_and_grads(**batch, inputs=True)
     expected = numpy.loss_and_grads(**batch, inputs=True)
     assert actual.loss == pytest.approx(expected.loss, rel=1e-14)
@@ -514,7 +604,7 @@ def test_blocks_of_rows_agree_with_numpy(steps: str, padded: bool, loss: str, mo
 
 
 def test_blocks_are_cut_by_shape() -> None:
-    cut, enough = NumbaBackend().cut, numba_backend.MIN_WORK
+    cut, enough = NumbaBackend().split_rows, numba_backend.MIN_WORK
     for rows in range(1, 300):
         blocks = cut(rows, 100 * enough)
         sizes = [block.stop - block.start for block in blocks]
@@ -529,8 +619,8 @@ def together(rows: int, weights: int, threads: int, monkeypatch: pytest.MonkeyPa
     """How many rows run as one, each time."""
     monkeypatch.setattr(pool, "size", threads)
     backend = NumbaBackend()
-    blocks = backend.cut(rows, 8 * numba_backend.MIN_WORK)
-    runs = backend.together(blocks, weights, row)
+    blocks = backend.split_rows(rows, 8 * numba_backend.MIN_WORK)
+    runs = backend.group_blocks(blocks, weights, row)
     assert [i for run in runs for i in run] == list(range(len(blocks)))
     return [blocks[run[-1]].stop - blocks[run[0]].start for run in runs]
 
@@ -563,8 +653,9 @@ def test_what_a_row_leaves_behind(bidirectional: bool, monkeypatch: pytest.Monke
         seen.append((weights, row))
         return [range(i, i + 1) for i in range(len(blocks))]
 
-    monkeypatch.setattr(model.device, "together", alone)
-    passes.runs(model.network, model.device, model.params, [slice(0, 4), slice(4, 8)], 5)
+    monkeypatch.setattr(model.device, "group_blocks", alone)
+    monkeypatch.setattr(model.device, "split_rows", lambda rows, work: [slice(0, 4), slice(4, 8)])
+    plan_with_gradients(model.device, model.params, 5, 8, None, model.network.directions)
     numbers = 2 * 3 * 5 * (16 + 2) if bidirectional else 3 * 5 * (8 + 2)  # states, ∂L/∂h, ∂L/∂a; copies besides
     assert seen == [(8 * model.params.vector.size, 8 * numbers)]
 
@@ -572,7 +663,7 @@ def test_what_a_row_leaves_behind(bidirectional: bool, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("sizes", ["odd", "a panel", "least", "several panels"])
 @pytest.mark.parametrize("of_tokens", [False, True])
-@pytest.mark.parametrize("text", [f for f in KERNELS if f in FILLS], ids=name_of)
+@pytest.mark.parametrize("text", [f for f in TABLE if f.__name__ == "weight_grads"], ids=name_of)
 def test_a_block_of_rows_has_the_same_gradients_beside_others(
     text: Callable[..., Any], of_tokens: bool, sizes: str, dtype: np.dtype
 ) -> None:
@@ -584,46 +675,46 @@ def test_a_block_of_rows_has_the_same_gradients_beside_others(
     N, T = 3 * TILE_ROWS + 5, 2 * DEPTH // TILE_ROWS + 3
     blocks = [slice(0, TILE_ROWS), slice(TILE_ROWS, 2 * TILE_ROWS), slice(2 * TILE_ROWS, N)]
     new = Arrays(dtype)
-    cell = {"W_xh": new(H, D), "W_hh": new(H, H, scale=H**-0.5), "b_h": new(H)}
     layer = name_of(text).partition(".")[0]
     params: dict[str, Any] = {
-        "rnn": cell,
-        "recurrent": cell | {f"{symbol}_reverse": array[::-1].copy() for symbol, array in cell.items()},
+        "rnn": {"W_xh": new(H, D), "W_hh": new(H, H, scale=H**-0.5), "b_h": new(H)},
         "linear": {"W_hy": new(H, D), "b_y": new(H)},
         "layer_norm": {"gamma": new(H), "beta": new(H)},
         "embedding": {"E": new(D, H)},
     }[layer]
     h, x, deviation = np.tanh(new(T + 1, N, H)), new(T, N, D), 1 + new(T, N, 1) ** 2
     tokens = new.rng.integers(D, size=(T, N))
-    dy, dstate = new(T, N, 2 * H if layer == "recurrent" else H), new(2, N, H)
+    da, dstate = new(T, N, H), new(N, H)
 
-    def run(rows: slice, out: Blocks) -> Any:
-        """∂L/∂x of these rows by themselves."""
+    def own(a: Any, rows: slice) -> Any:
+        return np.ascontiguousarray(a[:, rows])
 
-        def own(a: Any) -> Any:
-            return np.ascontiguousarray(a[:, rows])
+    def trace_of(rows: slice) -> Any:
+        """The trace of these rows by themselves."""
+        return {
+            "rnn": rnn.Trace(own(tokens if of_tokens else x, rows), own(h, rows), None),
+            "linear": linear.Trace(own(x, rows)),
+            "layer_norm": layer_norm.Trace(own(h, rows)[1:], own(deviation, rows)),
+            "embedding": embedding.Trace(own(tokens, rows)),
+        }[layer]
 
-        trace = rnn.Trace(own(tokens if of_tokens else x), own(h), None)
-        given: dict[str, Any] = {
-            "rnn": (trace, dstate[0, rows]),
-            "recurrent": (recurrent.Trace((trace, trace), None, None), dstate[:, rows]),
-            "linear": (linear.Trace(own(x)), None),
-            "layer_norm": (layer_norm.Trace(own(h)[1:], own(deviation)), None),
-            "embedding": (embedding.Trace(own(tokens)), None),
-        }
-        options = {"bidirectional": True} if layer == "recurrent" else {}
-        return KERNELS[text](params, own(dy), *given[layer], out=out, **options)[0]
+    def back(rows: slice) -> Any:
+        """∂L/∂x and the error signals of these rows by themselves."""
+        backward = TABLE.get({"rnn": rnn, "linear": linear, "layer_norm": layer_norm}.get(layer, embedding).backward)
+        if backward is None:
+            return None, own(da, rows)
+        state = dstate[rows] if layer == "rnn" else None
+        return backward(params, own(da, rows), trace_of(rows), state)[::2]
 
-    def unwritten() -> dict[str, Any]:
-        return {symbol: np.full(array.shape, np.nan, dtype) for symbol, array in params.items()}
-
-    together = [(rows, unwritten()) for rows in blocks]
-    dx = run(slice(0, N), together)
-    for rows, of_block in together:
-        alone = unwritten()
-        dx_alone = run(rows, [(slice(0, rows.stop - rows.start), alone)])
+    dx, signals = back(slice(0, N))
+    for rows in blocks:
+        beside, alone = unwritten(params), unwritten(params)
+        dx_alone, signals_alone = back(rows)
+        KERNELS[text](signals, trace_of(slice(0, N)), rows, beside)
+        KERNELS[text](signals_alone, trace_of(rows), slice(0, rows.stop - rows.start), alone)
         assert all(np.isfinite(array).all() for array in alone.values())
-        assert_same(of_block, alone, alone, 0.0, f"rows {rows}")
+        assert_same(beside, alone, alone, 0.0, f"rows {rows}")
+        assert np.array_equal(signals[:, rows], signals_alone)
         if dx is not None:
             assert np.array_equal(dx[:, rows], dx_alone)
 
@@ -687,9 +778,13 @@ def test_what_is_not_finite_comes_through(dtype: np.dtype, bad: float) -> None:
             assert np.isnan(shares[3])
     dy = new(T, N, O)
     dy[2, 3, 1] = bad
-    dh, _, grads, _ = KERNELS[linear.backward](out, dy, linear.Trace(h), None)
+    dh, _, signals, _ = KERNELS[linear.backward](out, dy, linear.Trace(h), None)
+    grads = unwritten(out)
+    KERNELS[linear.weight_grads](signals, linear.Trace(h), slice(0, N), grads)
     assert not np.isfinite(dh[2, 3]).any() and not np.isfinite(grads["b_y"][1])
-    dx, dstate, grads, flow = KERNELS[rnn.backward](params, np.where(np.isnan(dh), bad, dh), trace, new(N, H))
+    dx, dstate, da, flow = KERNELS[rnn.backward](params, np.where(np.isnan(dh), bad, dh), trace, new(N, H))
+    grads = unwritten(params)
+    KERNELS[rnn.weight_grads](da, trace, slice(0, N), grads)
     assert not np.isfinite(flow.row_norms[2, 3]) and np.isfinite(np.delete(flow.row_norms, 3, axis=1)).all()
     assert not np.isfinite(dstate[3]).any() and not np.isfinite(grads["W_hh"]).any()
 
@@ -740,7 +835,7 @@ def test_a_derivative_may_be_one_array_for_all_steps(dtype: np.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("text", [rnn.backward, rnn.stacked_backward], ids=name_of)
+@pytest.mark.parametrize("text", [rnn.backward, STACKED_BACKWARD], ids=name_of)
 @pytest.mark.parametrize("patience", [numba_products.MAX_OPS_PER_CALL, 1], ids=["in one", "in parts"])
 def test_in_a_room_the_derivative_is_spent(
     text: Callable[..., Any], patience: int, dtype: np.dtype, monkeypatch: pytest.MonkeyPatch
@@ -760,7 +855,7 @@ def test_in_a_room_the_derivative_is_spent(
             actual = copy.deepcopy(twin(params, given, trace, dstate, **options))
             spent = not np.array_equal(given, dy)
         assert_same(actual, expected, expected, 0.0, name)
-        assert spent or text is rnn.stacked_backward or dy.size == 1  # a stack copies the halves of two directions
+        assert spent or text is STACKED_BACKWARD or dy.size == 1  # a stack copies the halves of two directions
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
