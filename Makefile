@@ -64,7 +64,7 @@ lowest:  ## the tests of the kernels and of their cache, with the lowest Numba a
 	@$(MAKE) --no-print-directory VENV=.venv-lowest run-lowest
 
 run-lowest: $(VENV)/installed-lowest
-	$(BIN)/python -m pytest -m "not slow" tests/test_cache.py tests/test_twins.py tests/test_processors.py tests/test_bounds.py
+	$(BIN)/python -m pytest -m "not slow" tests/test_cache.py tests/test_kernels.py tests/test_processors.py tests/test_bounds.py
 
 papers: $(VENV)/installed  ## results of papers measured anew beside what was published, to papers-output/ (10 minutes)
 	$(BIN)/scratchrnn papers

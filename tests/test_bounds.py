@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from helpers import difference, name_of
 from shape_cases import CALLS, Case, Numbers, check_kernels
-from test_twins import assert_same, converted
+from test_kernels import assert_same, converted
 
 from scratchrnn.backends.numba import arrays, embedding, layer_norm, linear, losses, norms, products, rnn, saturation
 from scratchrnn.backends.numba import workspace as numba_workspace

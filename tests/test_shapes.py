@@ -1,4 +1,4 @@
-"""Twins against texts, and the network on Numba against NumPy, on shapes that hypothesis draws.
+"""Kernels against the reference, and the network on Numba against NumPy, on shapes that hypothesis draws.
 
 `make shapes` draws a few thousand, other ones each time; a plain run of the tests draws a few dozen, always the same.
 """
@@ -80,11 +80,11 @@ class Count:
         assert kind is not None or self.cases >= LONG
 
 
-def test_every_twin_is_called() -> None:
+def test_every_kernel_is_called() -> None:
     assert set(CALLS) == set(KERNELS)
 
 
-def test_twins_agree_with_their_texts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_kernels_agree_with_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
     @cases(short=150)
     @given(case=CASES)
     @example(Case(N=1, T=1, D=1, H=1, O=1))
@@ -94,7 +94,7 @@ def test_twins_agree_with_their_texts(capsys: pytest.CaptureFixture[str]) -> Non
         check_kernels(case)
         count.cases += 1
 
-    with Count(f"the {len(KERNELS)} twins agree with their texts", capsys) as count:
+    with Count(f"the {len(KERNELS)} kernels agree with the reference implementation", capsys) as count:
         check()
 
 
