@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo notebooks test quick slow lint mutants interrupts shapes torch tasks test-tasks run-tasks \
-	run-test-tasks papers bench before-after record clean
+	run-test-tasks lowest run-lowest papers bench before-after record clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,15 @@ run-tasks: $(VENV)/installed-tasks
 run-test-tasks: $(VENV)/installed-tasks $(VENV)/installed-test
 	SCRATCHRNN_REQUIRE_TASKS=1 $(BIN)/python -m pytest -m "not slow" tests/test_tasks.py
 
+# The lower bounds of setup.cfg, which pip would otherwise never choose.
+LOWEST := numba~=0.62.0 numpy==2.0.*
+
+lowest:  ## the tests of the kernels and of their cache, with the lowest Numba and NumPy that setup.cfg allows
+	@$(MAKE) --no-print-directory VENV=.venv-lowest run-lowest
+
+run-lowest: $(VENV)/installed-lowest
+	$(BIN)/python -m pytest -m "not slow" tests/test_cache.py tests/test_kernels.py tests/test_processors.py tests/test_bounds.py
+
 papers: $(VENV)/installed  ## results of papers measured anew beside what was published, to papers-output/ (10 minutes)
 	$(BIN)/scratchrnn papers
 
@@ -71,7 +80,7 @@ record: $(VENV)/installed-bench  ## the same into benchmarks/results/ and README
 	$(BIN)/python -m benchmarks.readme_table
 
 clean:  ## remove the environments, caches and what the commands above wrote
-	rm -rf .venv .venv-tasks build *-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-tasks .venv-lowest build *-output *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find scratchrnn tests benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian's python3 may lack ensurepip, which a venv needs to get a pip of its own. The pip outside can serve instead.
@@ -92,6 +101,12 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
 $(VENV)/installed-%: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "installing scratchrnn[$*]"
 	@$(pip) -e '.[$*]'
+	@touch $(VENV)/installed $@
+
+# Without the extra for tests, which brings what these tests do not need.
+$(VENV)/installed-lowest: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "installing scratchrnn with $(LOWEST)"
+	@$(pip) -e . $(addprefix ',$(addsuffix ',$(LOWEST))) 'pytest>=9' 'hypothesis>=6.100' 'unicorn>=2.1'
 	@touch $(VENV)/installed $@
 
 # First the small build of PyTorch, so that the extra finds one there.

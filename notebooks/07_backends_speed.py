@@ -395,7 +395,8 @@ assert 0.95 * best < rnn < 0.6 * naive
 #
 # </details>
 #
-# **Next.** The text: [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py); its twins, with a page on how they
-# become fast: [scratchrnn/backends/numba/twins.py](../scratchrnn/backends/numba/twins.py); the threads:
-# [scratchrnn/backends/threads.py](../scratchrnn/backends/threads.py). [Notebook 08](08_chaos_spectra.py) is about
-# networks that make every small error large.
+# **Next.** The reference implementation: [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py); its kernels:
+# [scratchrnn/backends/numba/kernels/](../scratchrnn/backends/numba/kernels/), with a page on how they become fast in
+# [gemm.py](../scratchrnn/backends/numba/kernels/gemm.py); the threads:
+# [scratchrnn/backends/numba/threads.py](../scratchrnn/backends/numba/threads.py). [Notebook 08](08_chaos_spectra.py) is
+# about networks that make every small error large.

@@ -1,6 +1,6 @@
 """Runs compiled functions for 64-bit Arm on any machine: loads an object file into the emulator Unicorn.
 
-It knows what the object files of these tests have in them, code and constants, and the two kinds of relocation by which
+It knows what the object files of these tests have in them, code and constants, and the kinds of relocation by which
 code finds constants; anything else is an error.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 
 STACK, RETURN, HEAP = 0x800000, 0x8F0000, 0x1000000
 CALL_LIMIT = 60_000_000  # microseconds
+UNITS = {285: 2, 286: 3, 299: 4}  # LDST32, LDST64 and LDST128_ABS_LO12_NC: log2 of the bytes loaded
 
 
 class Section(NamedTuple):
@@ -107,8 +108,8 @@ def relocate(code: bytearray, offset: int, here: int, target: int, kind: int) ->
     if kind == 275:  # ADR_PREL_PG_HI21: how many pages from here
         pages = (target >> 12) - (here >> 12)
         instruction |= (pages & 3) << 29 | (pages >> 2 & 0x7FFFF) << 5
-    elif kind == 299:  # LDST128_ABS_LO12_NC: where in the page, in units of 16 bytes
-        instruction |= (target & 0xFFF) >> 4 << 10
+    elif kind in UNITS:
+        instruction |= (target & 0xFFF) >> UNITS[kind] << 10  # where in the page, in units of what is loaded
     else:
         raise NotImplementedError(f"relocation {kind}")
     struct.pack_into("<I", code, offset, instruction)

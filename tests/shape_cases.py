@@ -1,4 +1,4 @@
-"""Every twin, and the whole network, on any shape: what the tests of random shapes and of other processors share.
+"""Every kernel, and the whole network, on any shape: what the tests of random shapes and of other processors share.
 
 The numbers are made so that nothing cancels. A sum whose terms cancel by chance has few correct digits in float32,
 which says nothing about who added it up; over thousands of shapes with one row or one unit that chance becomes a
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from helpers import all_grads, difference, name_of
-from test_twins import KERNELS, STACKED_BACKWARD, STACKED_FORWARD, STACKED_SUMS, assert_kernel, converted, unwritten
+from test_kernels import KERNELS, STACKED_BACKWARD, STACKED_FORWARD, STACKED_SUMS, assert_kernel, converted, unwritten
 
 import scratchrnn as sr
 from scratchrnn import _numerics, _steps, losses, optimizers
@@ -112,7 +112,7 @@ class Numbers:
         return mask
 
 
-# One call of each twin: arguments, keyword arguments.
+# One call of each kernel: arguments, keyword arguments.
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -310,7 +310,7 @@ CALLS: dict[Any, Callable[[Numbers], Call]] = {
 
 
 def check_kernels(case: Case) -> None:
-    """Every twin agrees with its text."""
+    """Every kernel agrees with the reference implementation."""
     for text in KERNELS:
         args, options = CALLS[text](Numbers(case))
         where = f"{name_of(text)} on {case}"

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from helpers import name_of
 from shape_cases import CALLS, Case, Numbers, check_kernels
-from test_twins import KERNELS, assert_same, converted, with_all_steps
+from test_kernels import KERNELS, assert_same, converted, with_all_steps
 
 from scratchrnn.backends.numba import arrays, embedding, layer_norm, linear, losses, norms, products, rnn, steps
 from scratchrnn.backends.numba import workspace as numba_workspace

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import scratchrnn
+from scratchrnn.backends.numba import compile as numba_compile
 
 PACKAGE = Path(scratchrnn.__file__).resolve().parent
 
@@ -70,15 +71,19 @@ class Child(NamedTuple):
     def start(self, **variables: str) -> subprocess.Popen[str]:
         """The running process."""
         script = CHILD.format(between=self.between.strip(), dtypes=self.dtypes, compute=self.compute.strip())
-        env = {"PYTHONPATH": str(self.package.parent), "NUMBA_CACHE_DIR": str(self.cache), **variables}
         return subprocess.Popen(
             [sys.executable, "-c", script],
-            env={**os.environ, **env},
-            cwd=self.package.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **self.surroundings(**variables),
         )
+
+    def surroundings(self, **variables: str) -> dict[str, Any]:
+        """Its environment, and the folder it runs in, from which it could import another copy of the package."""
+        home = self.package.parent
+        env = {"PYTHONPATH": str(home), "NUMBA_CACHE_DIR": str(self.cache), **variables}
+        return {"env": {**os.environ, **env}, "cwd": home if home.is_dir() else home.parent}
 
     def finish(self, process: subprocess.Popen[str]) -> Outcome:
         """Wait for it. It must have computed, warned once at most, and printed nothing but what it compiles."""
@@ -229,15 +234,86 @@ def test_out_of_date(tiny: Tiny) -> None:
         assert not tiny.child().run().warnings
 
 
-@pytest.mark.slow
-def test_an_edited_package_compiles_anew(package: Path, tmp_path: Path) -> None:
+EDITS = """
+import json, os
+from pathlib import Path
+import numpy as np
+from scratchrnn.backends.numba import compile as numba_compile
+from scratchrnn.backends.numba.kernels.norms import _norm, whole_norm
+
+whole_norm(np.ones(2, "float32"))
+(signature,) = whole_norm.overloads
+
+def loads():
+    numba_compile.sources_digest.cache_clear()
+    return numba_compile.disk_cache(_norm).load_overload(signature, whole_norm.targetctx) is not None
+
+found = {}
+home = Path(numba_compile.__file__)
+for file in [home, *sorted((home.parent / "kernels").glob("*.py"))]:
+    source, times = file.read_bytes(), file.stat()
+    before = loads()
+    file.write_bytes(source + b"# one line more\\n")
+    found[file.name] = before, loads()
+    file.write_bytes(source)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+print(json.dumps(found))
+"""
+
+
+def test_a_change_of_any_kernel_file_is_noticed(package: Path, tmp_path: Path) -> None:
+    """By a kernel of another file too: Numba by itself looks at the kernel's own file."""
     child = Child(tmp_path / "cache", package=package)
+    done = subprocess.run([sys.executable, "-c", EDITS], capture_output=True, text=True, **child.surroundings())
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    files = {"compile.py", *(path.name for path in (PACKAGE / "backends" / "numba" / "kernels").glob("*.py"))}
+    assert set(found) == files and {"gemm.py", "norms.py", "rnn.py"} < files
+    assert found == dict.fromkeys(files, [True, False])
+
+
+FEW_STATES = """
+        from scratchrnn.backends.numba.kernels.rnn import few_states
+        h, one = np.zeros((2, 1, 1), dtype), np.ones((1, 1, 1), dtype)
+        few_states(h, one, None, one[0], one[0], h[0, 0], 0)
+        y = float(h[1, 0, 0])
+"""
+
+
+def test_an_edited_helper_in_another_file_compiles_anew(package: Path, tmp_path: Path) -> None:
+    """h_1 = W_xh · x_1 in a kernel of rnn.py, whose scalar product stands in linear.py."""
+    child = Child(tmp_path / "cache", package=package, compute=FEW_STATES, answer=1)
     assert child.run().announced and child.run().quiet
-    with open(package / "backends" / "numba" / "twins.py", "a") as file:
-        file.write("# one line more\n")
+    file = package / "backends" / "numba" / "kernels" / "linear.py"
+    source = file.read_text(encoding="utf-8")
+    assert source.count("    total = a[0] * b[0]") == 1
+    file.write_text(source.replace("    total = a[0] * b[0]", "    total = 3 * a[0] * b[0]"), encoding="utf-8")
+    child = child._replace(answer=3)
     outcome = child.run()
     assert outcome.announced and not outcome.warnings
     assert child.run().quiet
+
+
+def test_a_package_in_a_zip_file(package: Path, tmp_path: Path) -> None:
+    """Its sources are read through its loader. Numba then has the cache in the user's home, if it has one at all."""
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", package.parent))
+    child = Child(tmp_path / "cache", package=archive / PACKAGE.name)
+    homes = {name: str(tmp_path / "home") for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "USERPROFILE")}
+    outcome = child.run(**homes)
+    assert outcome.announced
+    again = child.run(**homes)
+    assert again.warnings == outcome.warnings and bool(again.announced) == bool(outcome.warnings)
+
+
+def test_without_sources_there_is_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only bytecode is there: nothing could tell old code from new."""
+    (tmp_path / "kernels").mkdir()
+    numba_compile.sources_digest.cache_clear()
+    monkeypatch.setattr(numba_compile, "files", lambda package: tmp_path)
+    monkeypatch.setattr(numba_compile, "_warned", False)
+    with pytest.warns(RuntimeWarning, match="the kernels have no source files"):
+        twice = numba_compile.kernel(lambda a: 2 * a)
+    assert twice(3) == 6
 
 
 # Full.

@@ -22,7 +22,8 @@ HEAVY = {"numba", "llvmlite", "cupy", "matplotlib", "tqdm", "torch", "scipy"}
 # what is inside it too, unless that has a row of its own; what is named nowhere stands above all of these.
 ROWS: list[set[str]] = [
     {"_arrays", "_arguments", "_files", "_hints", "_numerics", "_progress"},
-    {"backends.base", "backends.numba.threads", "backends.numba.workspace"},
+    {"backends.base", "backends.numba.threads", "backends.numba.workspace", "backends.numba.compile"},
+    {"backends.numba.kernels"},
     {"backends"},  # the switch; the modules of a backend come later
     {"parameters", "backends.row_blocks"},
     {"gradients.clip", "gradients.flow", "layers", "losses", "_steps", "optimizers"},

@@ -1,4 +1,4 @@
-"""Twins against texts, and the network on Numba against NumPy, on shapes that hypothesis draws.
+"""Kernels against the reference, and the network on Numba against NumPy, on shapes that hypothesis draws.
 
 `make shapes` draws a few thousand, other ones each time; a plain run of the tests draws a few dozen, always the same.
 """
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 from shape_cases import CALLS, Case, check_kernels, check_network
-from test_twins import KERNELS
+from test_kernels import KERNELS
 
 LONG = int(os.environ.get("SCRATCHRNN_SHAPES", 0))  # cases per test that `make shapes` asks for
 SEED = int(os.environ.get("SCRATCHRNN_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -79,11 +79,11 @@ class Count:
         assert kind is not None or self.cases >= LONG
 
 
-def test_every_twin_is_called() -> None:
+def test_every_kernel_is_called() -> None:
     assert set(CALLS) == set(KERNELS)
 
 
-def test_twins_agree_with_their_texts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_kernels_agree_with_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
     @cases(short=150)
     @given(case=CASES)
     @example(Case(N=1, T=1, D=1, H=1, O=1))
@@ -93,7 +93,7 @@ def test_twins_agree_with_their_texts(capsys: pytest.CaptureFixture[str]) -> Non
         check_kernels(case)
         count.cases += 1
 
-    with Count(f"the {len(KERNELS)} twins agree with their texts", capsys) as count:
+    with Count(f"the {len(KERNELS)} kernels agree with the reference implementation", capsys) as count:
         check()
 
 

@@ -1,4 +1,4 @@
-"""Numba: every twin against its text, the whole model against NumPy, and what its kernels promise besides."""
+"""Numba: every kernel against the reference, the whole model against NumPy, and what the kernels promise besides."""
 
 from __future__ import annotations
 
@@ -393,7 +393,7 @@ def converted(value: Any, to_float: Any) -> Any:
 
 
 def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str) -> None:
-    """The twin's result has the text's types, shapes and dtypes, and the values that the text has in float64."""
+    """The kernel's result has the types, shapes and dtypes of the reference, and its values in float64."""
     assert type(actual) is type(text), f"{where}: {type(actual)}, expected {type(text)}"
     if isinstance(text, dict):
         assert list(actual) == list(text), where
@@ -429,20 +429,20 @@ def with_all_steps(result: Any) -> Any:
 
 
 def assert_kernel(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:
-    """The twin computes in a dtype what its text does in float64: results, and what arguments hold afterwards."""
-    call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("twin", "text")}
+    """The kernel computes what the reference does in float64: results, and what arguments hold afterwards."""
+    call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("kernel", "text")}
     call["exact"] = (converted(args, np.float64), converted(options, np.float64))
     with np.errstate(all="ignore"):
-        result = {which: (KERNELS[text] if which == "twin" else text)(*a, **o) for which, (a, o) in call.items()}
+        result = {which: (KERNELS[text] if which == "kernel" else text)(*a, **o) for which, (a, o) in call.items()}
     if name_of(text) in ("rnn.backward", "recurrent.backward"):
-        result["twin"] = with_all_steps(result["twin"])
-    assert_same(result["twin"], result["text"], result["exact"], tolerance, where)
-    assert_same(call["twin"], call["text"], call["exact"], tolerance, f"arguments after {where}")
+        result["kernel"] = with_all_steps(result["kernel"])
+    assert_same(result["kernel"], result["text"], result["exact"], tolerance, where)
+    assert_same(call["kernel"], call["text"], call["exact"], tolerance, f"arguments after {where}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("text", KERNELS, ids=name_of)
-def test_a_twin_computes_what_its_text_does(text: Callable[..., Any], dtype: np.dtype) -> None:
+def test_a_kernel_computes_what_the_reference_does(text: Callable[..., Any], dtype: np.dtype) -> None:
     for name, args, options in CASES[text](Arrays(dtype)):
         assert_kernel(text, args, options, dtype, TOLERANCE[dtype], name)
 
@@ -813,11 +813,11 @@ def test_subnormal_derivatives_are_flushed_and_counted(dtype: np.dtype) -> None:
     dstate = tiny * np.array([[1, 2, 4, 8, 0]] * N, dtype) * np.array([[1], [4], [16]], dtype)
     dy = np.zeros((T, N, H), dtype)
     text = rnn.backward(params, dy, trace, dstate)
-    twin = KERNELS[rnn.backward](params, dy, trace, dstate)
+    actual = KERNELS[rnn.backward](params, dy, trace, dstate)
     assert text[3].flushed.sum() == 4 * N  # each entry that is not 0 crosses the line once
-    assert np.array_equal(twin[3].flushed, text[3].flushed)
-    assert np.array_equal(twin[3].row_norms > 0, text[3].row_norms > 0)
-    assert np.array_equal(twin[1], text[1]) and not twin[1].any()
+    assert np.array_equal(actual[3].flushed, text[3].flushed)
+    assert np.array_equal(actual[3].row_norms > 0, text[3].row_norms > 0)
+    assert np.array_equal(actual[1], text[1]) and not actual[1].any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -841,18 +841,18 @@ def test_in_a_room_the_derivative_is_spent(
     text: Callable[..., Any], patience: int, dtype: np.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """∂L/∂a takes the place of a ∂L/∂h that lies in the room, with the same bits as where that is left alone."""
-    twin, here = KERNELS[text], Room()
+    kernel, here = KERNELS[text], Room()
     monkeypatch.setattr(numba_workspace, "room", lambda: here)
     monkeypatch.setattr(numba_products, "MAX_OPS_PER_CALL", patience)
     with here:
         here.empty((1 << 20,), dtype)
     for name, args, options in CASES[text](Arrays(dtype)):
         params, dy, trace, dstate = converted(args, dtype)
-        expected = twin(params, dy, trace, dstate, **options)
+        expected = kernel(params, dy, trace, dstate, **options)
         with here:
             given = here.empty(dy.shape, dtype)
             given[...] = dy
-            actual = copy.deepcopy(twin(params, given, trace, dstate, **options))
+            actual = copy.deepcopy(kernel(params, given, trace, dstate, **options))
             spent = not np.array_equal(given, dy)
         assert_same(actual, expected, expected, 0.0, name)
         assert spent or text is STACKED_BACKWARD or dy.size == 1  # a stack copies the halves of two directions
