@@ -19,9 +19,10 @@ from ._arguments import integer
 from ._arrays import Array, as_array, namespace, to_numpy
 from ._numerics import any_magnitude
 from .backends import resolve
+from .backends.row_blocks import map_rows, plan_with_gradients
 from .gradients.flow import Flow, LayerFlow
 from .model import LossAndGrads, Outputs, SequenceModel
-from .network import Batch
+from .network import Batch, Gradients
 from .parameters import Parameters, assign
 
 
@@ -113,34 +114,72 @@ class EncoderDecoder:
         Returns what `SequenceModel.loss_and_grads` does; `flow` runs over the T steps of x and then over those of the
         target.
         """
-        encoder = self.encoder
-        source, states, inside, selection = encoder.check_inputs(x, h0, lengths)
-        shifted = self._taught(x, target)
-        batch = Batch(source, states, inside, source, selection, source.shape[1])
-        net = encoder.network
-        read = _read(encoder, batch, rng)
-        first = encoder.unpack_states(read.h_last)
-        written = self.decoder.loss_and_grads(shifted, target, first, steps, rng=rng, saturation=saturation)
+        encoder, decoder = self.encoder, self.decoder
+        source, states, inside, every = encoder.check_inputs(x, h0, lengths)
+        T, N = source.shape[:2]
+        reading = Batch(source, states, inside, source, every, N)
+        writing = decoder.check_batch(self._taught(x, target), target, None, steps, None)
+        if rng is not None:
+            reading, writing = (
+                batch._replace(masks=network.draw_masks(model.network, batch, rng, self.dtype, self.device.asarray))
+                for model, batch in ((encoder, reading), (decoder, writing))
+            )
+        directions = max(encoder.network.directions, decoder.network.directions)
+        plan = plan_with_gradients(self.device, self.params, T + self.length, N, inside, directions)
         grads = self.params.like(namespace(self.params.vector).empty_like(self.params.vector))
-        encoder_grads = encoder.params.like(grads.vector[: encoder.params.vector.size])
-        grads.vector[encoder.params.vector.size :] = written.grads.vector
-        result = network.backward(
-            net,
+
+        def run(rows: Any, entries: Any) -> Gradients:
+            return self._gradients(reading.select(rows), writing.select(rows), entries, saturation)
+
+        result = map_rows(plan, run, grads)
+        return LossAndGrads(
+            network.total(result.of_rows),
+            grads,
+            encoder.unpack_states(result.grads_h0),
+            None,
+            decoder.unpack_states(result.h_last),
+            result.flow,
+        )
+
+    def _gradients(self, reading: Batch, writing: Batch, entries: Any, saturation: bool) -> Gradients:
+        """Loss and gradients of some rows: forward through encoder and decoder, and back through both."""
+        encoder, decoder = self.encoder, self.decoder
+        size = encoder.params.vector.size
+        parts = [
+            ((rows, encoder.params.like(grads.vector[:size])), (rows, decoder.params.like(grads.vector[size:])))
+            for rows, grads in entries
+        ]
+        contiguous = namespace(reading.x).ascontiguousarray(reading.x)
+        read = network.run(
+            encoder.network, encoder.params, contiguous, reading.states, reading.lengths, masks=reading.masks
+        )
+        of_rows, dy, written = network.with_loss(decoder.network, decoder.params, writing._replace(states=read.h_last))
+        of_decoder = network.backward(
+            decoder.network,
+            decoder.params,
+            written,
+            dy,
+            entries=[part for _, part in parts],
+            batch_rows=writing.batch_rows,
+            selection=writing.selection,
+        )
+        of_encoder = network.backward(
+            encoder.network,
             encoder.params,
             read,
             network.zeros_like(read.y),
-            entries=[(slice(0, batch.batch_rows), encoder_grads)],
-            batch_rows=batch.batch_rows,
-            dstates=tuple(self.decoder.pack_states(written.grads_h0)),
+            entries=[part for part, _ in parts],
+            batch_rows=reading.batch_rows,
+            dstates=of_decoder.dstates0,
         )
-        flow = result.flow
+        flows = of_encoder.flow, of_decoder.flow
         if saturation:
-            flow = flow.saturated_as(network.saturated(net, read.traces))
-        flow = Flow(
-            tuple(_in_a_row(*both) for both in zip(flow.layers, written.flow.layers, strict=True)),
-            written.flow.directions,
-        )
-        return LossAndGrads(written.loss, grads, encoder.unpack_states(result.dstates0), None, written.h_last, flow)
+            flows = (
+                flows[0].saturated_as(network.saturated(encoder.network, read.traces)),
+                flows[1].saturated_as(network.saturated(decoder.network, written.traces)),
+            )
+        layers = tuple(_in_a_row(*both) for both in zip(flows[0].layers, flows[1].layers, strict=True))
+        return Gradients(of_rows, of_encoder.dstates0, None, written.h_last, Flow(layers, decoder.network.directions))
 
     def shifted(self, target: Any) -> np.ndarray:
         """What the decoder reads while it is taught to write `target` (N, length): the symbol before each.
@@ -208,6 +247,11 @@ class EncoderDecoder:
         """The backend of both."""
         return self.encoder.device
 
+    @property
+    def widest(self) -> int:
+        """Features of the widest layer."""
+        return max(self.encoder.widest, self.decoder.widest)
+
     def summary(self) -> str:
         """The tables that `print(model)` shows, as `SequenceModel.summary`."""
         return f"EncoderDecoder that writes {self.length} symbols\nencoder: {self.encoder}\ndecoder: {self.decoder}"
@@ -272,14 +316,6 @@ class EncoderDecoder:
         shapes = [[layer.state_shape(1) for layer in model.recurrent_layers] for model in (encoder, decoder)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"states of one row are {shapes[0]} in the encoder, but {shapes[1]} in the decoder")
-
-
-def _read(model: SequenceModel, batch: Batch, rng: np.random.Generator | None) -> network.Forward:
-    """Forward through a model, with what its layers draw at random where an rng is given."""
-    masks = None if rng is None else network.draw_masks(model.network, batch, rng, model.dtype)
-    if masks is not None:
-        masks = tuple(mask if mask is None else model.device.asarray(mask) for mask in masks)
-    return network.run(model.network, model.params, batch.x, batch.states, batch.lengths, masks=masks)
 
 
 def _in_a_row(first: LayerFlow, then: LayerFlow) -> LayerFlow:

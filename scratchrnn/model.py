@@ -366,8 +366,7 @@ class SequenceModel:
         """Loss and gradients of the rows of a batch, and the gradients of the parameters."""
         net, params = self._network, self.params
         if rng is not None and any(layer.draw_mask for layer in net.layers):
-            masks = network.draw_masks(net, batch, rng, self.dtype)
-            batch = batch._replace(masks=tuple(m if m is None else self._backend.asarray(m) for m in masks))
+            batch = batch._replace(masks=network.draw_masks(net, batch, rng, self.dtype, self._backend.asarray))
         T, N = batch.x.shape[:2]
         plan = plan_with_gradients(self._backend, params, T, N, batch.lengths, net.directions)
         grads = params.like(self._backend.xp.empty_like(params.vector))

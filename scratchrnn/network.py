@@ -182,16 +182,19 @@ def run(
     return Forward(x, h, tuple(h_last), traces)
 
 
-def draw_masks(network: Network, batch: Batch, rng: np.random.Generator, dtype: np.dtype) -> Masks:
+def draw_masks(
+    network: Network, batch: Batch, rng: np.random.Generator, dtype: np.dtype, asarray: Callable[[Any], Array]
+) -> Masks:
     """What the layers draw at random for a whole minibatch, bottom to top, before its rows are split.
 
-    Layers above the top recurrent one draw for the steps that they see.
+    Layers above the top recurrent one draw for the steps that they see. asarray puts a mask where the network computes.
     """
     top = network.top
-    masks = []
+    masks: list[Any] = []
     for i, layer in enumerate(network.layers):
         steps = len(batch.target if i > top else batch.x)
-        masks.append(None if layer.draw_mask is None else layer.draw_mask(rng, steps, batch.batch_rows, dtype))
+        mask = None if layer.draw_mask is None else layer.draw_mask(rng, steps, batch.batch_rows, dtype)
+        masks.append(None if mask is None else asarray(mask))
     return tuple(masks)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import difference
 
 import scratchrnn as sr
 from scratchrnn.encoder_decoder import EncoderDecoder
@@ -304,3 +305,36 @@ def test_the_start_symbol_does_not_wrap_around_in_the_dtype_of_the_target() -> N
     assert model.shifted(target.astype(np.uint8)).tolist() == model.shifted(target).tolist()
     assert model.shifted(target.astype(np.uint8))[:, 0].tolist() == [256, 256]
     assert model.loss(x, target.astype(np.uint8)) == model.loss(x, target)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_are_bit_identical_for_any_number_of_threads(
+    dtype: str, padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows go through encoder and decoder in blocks, on as many threads as there are."""
+    monkeypatch.setattr("scratchrnn.backends.numba.plan.MIN_WORK", 1)
+    rng = np.random.default_rng(2)
+    N, T, D, H = 43, 9, 5, 8
+    x, target = rng.normal(size=(N, T, D)), rng.integers(V, size=(N, LENGTH))
+    lengths = rng.integers(1, T + 1, size=N) if padded else None
+    options: dict[str, Any] = {"dtype": dtype, "seed": 3}
+    results: list[Any] = []
+    before = sr.get_num_threads()
+    for backend, threads in (("numpy", 1), ("numba", 1), ("numba", 2), ("numba", 3)):
+        encoder = sr.SequenceModel([sr.RNN(D, H, num_layers=2)], backend=backend, **options)
+        layers = [sr.RNN(V + 1, H, num_layers=2, dropout=0.2), sr.Linear(H, V)]
+        decoder = sr.SequenceModel(layers, loss="cross_entropy", backend=backend, **options)
+        model = sr.EncoderDecoder(encoder, decoder, LENGTH)
+        sr.set_num_threads(threads)
+        try:
+            r = model.loss_and_grads(x, target, lengths=lengths, rng=np.random.default_rng(1), saturation=True)
+        finally:
+            sr.set_num_threads(before)
+        flows = [array for flow in r.flow.layers for array in (flow.per_sample, flow.saturation)]
+        results.append([np.array(r.loss), r.grads.vector, *r.grads_h0, *r.h_last, *flows])
+    numpy, *numba = results
+    for one in numba:
+        assert [a.tobytes() for a in one] == [a.tobytes() for a in numba[0]]
+    for actual, expected in zip(numba[0], numpy, strict=True):
+        assert difference(actual, expected) < (1e-5 if dtype == "float32" else 1e-13)
