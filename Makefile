@@ -37,10 +37,10 @@ mutants: $(VENV)/installed-test  ## change the mathematics one token at a time; 
 	$(BIN)/python tests/mutants.py
 
 interrupts: $(VENV)/installed-test  ## 2,000 interrupts through fit, and as many through loss_and_grads (two minutes)
-	SCRATCHRNN_INTERRUPTS=2000 $(BIN)/python -m pytest -q tests/test_interrupts.py tests/test_threads.py -k interrupt
+	SCRATCHRNN_INTERRUPTS=2000 $(BIN)/python -m pytest -q tests/training/test_interrupts.py tests/backends/numba/test_threads.py -k interrupt
 
 shapes: $(VENV)/installed-test  ## the Numba kernels against the text on 6,000 random shapes (one minute)
-	SCRATCHRNN_SHAPES=3000 $(BIN)/python -m pytest -q tests/test_shapes.py
+	SCRATCHRNN_SHAPES=3000 $(BIN)/python -m pytest -q tests/backends/numba/test_shapes.py
 
 torch: $(VENV)/installed-torch  ## also install PyTorch, which the tests then compare with
 
@@ -55,7 +55,7 @@ run-tasks: $(VENV)/installed-tasks
 	$(BIN)/scratchrnn tasks
 
 run-test-tasks: $(VENV)/installed-tasks $(VENV)/installed-test
-	SCRATCHRNN_REQUIRE_TASKS=1 $(BIN)/python -m pytest -m "not slow" tests/test_tasks.py
+	SCRATCHRNN_REQUIRE_TASKS=1 $(BIN)/python -m pytest -m "not slow" tests/tasks/test_tasks.py
 
 # The lower bounds of setup.cfg, which pip would otherwise never choose.
 LOWEST := numba~=0.62.0 numpy==2.0.*
@@ -64,7 +64,7 @@ lowest:  ## the tests of the kernels and of their cache, with the lowest Numba a
 	@$(MAKE) --no-print-directory VENV=.venv-lowest run-lowest
 
 run-lowest: $(VENV)/installed-lowest
-	$(BIN)/python -m pytest -m "not slow" tests/test_cache.py tests/test_kernels.py tests/test_processors.py tests/test_bounds.py
+	$(BIN)/python -m pytest -m "not slow" tests/backends/numba/test_compile.py tests/backends/numba/test_kernels.py tests/backends/numba/test_processors.py tests/backends/numba/test_bounds.py
 
 papers: $(VENV)/installed  ## results of papers measured anew beside what was published, to papers-output/ (10 minutes)
 	$(BIN)/scratchrnn papers

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from helpers import all_grads, difference, name_of
-from test_kernels import KERNELS, STACKED_BACKWARD, STACKED_FORWARD, STACKED_SUMS, assert_kernel, converted, unwritten
+from kernel_checks import KERNELS, STACKED_BACKWARD, STACKED_FORWARD, STACKED_SUMS, assert_kernel, converted, unwritten
 
 import scratchrnn as sr
 from scratchrnn import _numerics, _steps, losses, optimizers

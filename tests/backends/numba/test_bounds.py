@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import name_of
+from kernel_checks import KERNELS, assert_same, converted, with_all_steps
 from shape_cases import CALLS, Case, Numbers, check_kernels
-from test_kernels import KERNELS, assert_same, converted, with_all_steps
 
 from scratchrnn.backends.numba import arrays, embedding, layer_norm, linear, losses, norms, products, rnn, steps
 from scratchrnn.backends.numba import workspace as numba_workspace
@@ -158,7 +158,7 @@ def check_here(count: int) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="memory is protected by mprotect")
 def test_no_kernel_reaches_outside_its_arrays() -> None:
-    path = os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([*map(str, (HERE.parents[2], HERE.parents[1], HERE)), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", "import test_bounds; test_bounds.check_here(40)"],
         env={**os.environ, "PYTHONPATH": path},

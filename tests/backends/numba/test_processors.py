@@ -72,7 +72,7 @@ def check_here(*dtypes: str) -> None:
 
 def imitate(tmp_path: Path, dtypes: list[str], **variables: str) -> tuple[int, int]:
     """Run the cases as another processor; the bytes of a register and the rows of a tile there."""
-    path = os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([*map(str, (HERE.parents[2], HERE.parents[1], HERE)), os.environ.get("PYTHONPATH", "")])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_CPU_")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"import test_processors; test_processors.check_here(*{dtypes})"],

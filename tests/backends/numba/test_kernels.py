@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,16 @@ from helpers import (
     make_model,
     name_of,
     set_radius,
+)
+from kernel_checks import (
+    KERNELS,
+    STACKED_BACKWARD,
+    STACKED_FORWARD,
+    STACKED_SUMS,
+    assert_kernel,
+    assert_same,
+    converted,
+    unwritten,
 )
 
 import scratchrnn as sr
@@ -36,7 +45,7 @@ from scratchrnn.backends.numba.threads import pool
 from scratchrnn.backends.numba.workspace import LIMIT, Room
 from scratchrnn.backends.row_blocks import plan_with_gradients
 from scratchrnn.gradients import clip
-from scratchrnn.layers import embedding, layer_norm, linear, recurrent, rnn
+from scratchrnn.layers import embedding, layer_norm, linear, rnn
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against the text in float64
@@ -44,18 +53,6 @@ TOLERANCE = {DTYPES[0]: 1e-5, DTYPES[1]: 1e-13}  # one call, normwise, against t
 # (N, T, D, H, O): distinct; smallest; odd; more columns than a panel; more rows in the sums than a tile; few rows.
 SHAPES = [(4, 7, 3, 6, 5), (1, 1, 1, 1, 1), (1, 9, 65, 33, 2), (3, 2, 5, 300, 7), (11, 25, 2, 9, 260), (5, 4, 9, 1, 3)]
 SHAPES += [(1, 2, 70, 41, 9), (3, 1, 5, 37, 4)]
-
-# Layers of several cells, which are given those of the backend.
-SYMBOLS = sr.RNN.cell.symbols
-STACKED_FORWARD = partial(recurrent.forward, cell=rnn.forward, symbols=SYMBOLS)
-STACKED_BACKWARD = partial(recurrent.backward, cell=rnn.backward, symbols=SYMBOLS)
-STACKED_SUMS = partial(recurrent.weight_grads, cell=rnn.weight_grads, symbols=SYMBOLS)
-KERNELS: dict[Any, Any] = {
-    **TABLE,
-    STACKED_FORWARD: partial(recurrent.forward, cell=TABLE[rnn.forward], symbols=SYMBOLS),
-    STACKED_BACKWARD: partial(recurrent.backward, cell=TABLE[rnn.backward], symbols=SYMBOLS),
-    STACKED_SUMS: partial(recurrent.weight_grads, cell=TABLE[rnn.weight_grads], symbols=SYMBOLS),
-}
 
 Case = tuple[str, tuple[Any, ...], dict[str, Any]]  # what it is, arguments, keyword arguments
 
@@ -138,11 +135,6 @@ def some_rows(N: int) -> Iterator[slice]:
     if N > 1:
         yield slice(0, N // 2)
         yield slice(N // 2, N)
-
-
-def unwritten(params: dict[str, Any]) -> dict[str, Any]:
-    """Places for gradients."""
-    return {symbol: np.full_like(array, np.nan) for symbol, array in params.items()}
 
 
 def rnn_weight_grads_cases(new: Arrays) -> Iterator[Case]:
@@ -377,67 +369,6 @@ CASES: dict[Any, Callable[[Arrays], Iterator[Case]]] = {
     optimizers.rmsprop: optimizer_cases(optimizers.RMSProp(0.3, decay=0.8, eps=1e-3)),
     optimizers.adam: optimizer_cases(optimizers.Adam(0.3, beta1=0.8, beta2=0.95, eps=1e-3)),
 }
-
-
-def converted(value: Any, to_float: Any) -> Any:
-    """A copy of arguments or results, however nested, with every float array in another dtype."""
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(converted(v, to_float) for v in value))
-    if isinstance(value, (tuple, list)):
-        return tuple(converted(v, to_float) for v in value)
-    if isinstance(value, dict):
-        return {name: converted(v, to_float) for name, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return value.astype(to_float) if value.dtype.kind == "f" else value.copy()
-    return value
-
-
-def assert_same(actual: Any, text: Any, exact: Any, tolerance: float, where: str) -> None:
-    """The kernel's result has the types, shapes and dtypes of the reference, and its values in float64."""
-    assert type(actual) is type(text), f"{where}: {type(actual)}, expected {type(text)}"
-    if isinstance(text, dict):
-        assert list(actual) == list(text), where
-        actual, text, exact = list(actual.values()), list(text.values()), list(exact.values())
-    if isinstance(text, (tuple, list)):
-        assert len(actual) == len(text), where
-        for i, parts in enumerate(zip(actual, text, exact, strict=True)):
-            assert_same(*parts, tolerance, f"{where}[{i}]")
-    elif isinstance(text, (np.ndarray, np.generic)):
-        assert (actual.dtype, actual.shape) == (text.dtype, text.shape), where
-        if actual.dtype.kind != "f":
-            assert np.array_equal(actual, text), where
-        elif np.isfinite(exact).all():
-            error = difference(actual, exact)
-            assert error <= tolerance, f"{where}: off by {error}"
-        else:
-            assert np.array_equal(actual, text, equal_nan=True), where
-    else:
-        assert actual == text, where
-
-
-def with_all_steps(result: Any) -> Any:
-    """What a backward function returned, its error signals with zeros for the steps that it leaves out."""
-    dx, dstate0, da, flow = result
-
-    def whole(da: Any) -> Any:
-        if isinstance(da, tuple):
-            return tuple(map(whole, da))
-        T = len(getattr(flow, "cells", (flow,))[0].row_norms)
-        return np.concatenate([da, np.zeros((T - len(da), *da.shape[1:]), da.dtype)])
-
-    return dx, dstate0, whole(da), flow
-
-
-def assert_kernel(text: Any, args: Any, options: Any, dtype: np.dtype, tolerance: float, where: str) -> None:
-    """The kernel computes what the reference does in float64: results, and what arguments hold afterwards."""
-    call = {which: (converted(args, dtype), converted(options, dtype)) for which in ("kernel", "text")}
-    call["exact"] = (converted(args, np.float64), converted(options, np.float64))
-    with np.errstate(all="ignore"):
-        result = {which: (KERNELS[text] if which == "kernel" else text)(*a, **o) for which, (a, o) in call.items()}
-    if name_of(text) in ("rnn.backward", "recurrent.backward"):
-        result["kernel"] = with_all_steps(result["kernel"])
-    assert_same(result["kernel"], result["text"], result["exact"], tolerance, where)
-    assert_same(call["kernel"], call["text"], call["exact"], tolerance, f"arguments after {where}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
+from kernel_checks import KERNELS
 from shape_cases import CALLS, Case, check_kernels, check_network
-from test_kernels import KERNELS
 
 LONG = int(os.environ.get("SCRATCHRNN_SHAPES", 0))  # cases per test that `make shapes` asks for
 SEED = int(os.environ.get("SCRATCHRNN_SEED") or random.SystemRandom().randrange(1 << 32))
