@@ -117,7 +117,7 @@ class EncoderDecoder:
         encoder, decoder = self.encoder, self.decoder
         source, states, inside, every = encoder.check_inputs(x, h0, lengths)
         T, N = source.shape[:2]
-        reading = Batch(source, states, inside, source, every, N)
+        reading = Batch(source, states, inside, source, every.map(self.device.asarray), N)
         writing = decoder.check_batch(self._taught(x, target), target, None, steps, None)
         if rng is not None:
             reading, writing = (

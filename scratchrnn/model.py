@@ -107,7 +107,8 @@ class SequenceModel:
         padded to T, each of which keeps its state once it is over. Returns `y` (N, T, O), `h` (N, T, H) and `h_last`.
         Raises ValueError, TypeError or IndexError that says what was expected and what came.
         """
-        forward = self._forward(*self.check_inputs(x, h0, lengths), hidden=True)
+        x, states, lengths, selection = self.check_inputs(x, h0, lengths)
+        forward = self._forward(x, states, lengths, selection.map(self._backend.asarray), hidden=True)
         return Outputs(forward.y.swapaxes(0, 1), forward.h.swapaxes(0, 1), self.unpack_states(forward.h_last))
 
     def predict(self, x: Any, steps: Any = "all", *, h0: Any = None, lengths: Any = None) -> Array:
@@ -116,6 +117,7 @@ class SequenceModel:
 
         A model that was trained with steps="last" answers with steps="last"."""
         x, states, lengths, selection = self.check_inputs(x, h0, lengths, steps)
+        selection = selection.map(self._backend.asarray)
         y = self._forward(x, states, lengths, selection, hidden=False).y.swapaxes(0, 1)  # (N, K, O)
         if isinstance(steps, str):
             return y[:, 0] if steps == "last" else y
@@ -284,7 +286,8 @@ class SequenceModel:
     def check_inputs(
         self, x: Any, h0: Any, lengths: Any, steps: Any = "all"
     ) -> tuple[Array, States, Array | None, StepSelection]:
-        """What `forward` was given, after validation: x and states time-major, on the backend, in the model's dtype."""
+        """What `forward` was given, after validation: x, states and lengths where the model computes, time-major, in its
+        dtype; the selected steps in main memory."""
         backend, dtype = self._backend, self.dtype
         first = self.layers[0]
         x, lengths = _validation.sequences(
@@ -296,7 +299,7 @@ class SequenceModel:
             _validation.state(h, layer.state_shape(N), dtype, backend, None if packed[0] is h0 else i)
             for i, (h, layer) in enumerate(zip(packed, self._recurrent, strict=True))
         ]
-        selection = select_steps(steps, T, N, lengths).map(backend.asarray)
+        selection = select_steps(steps, T, N, lengths)
         return x, tuple(states), None if lengths is None else backend.asarray(lengths), selection
 
     def check_batch(self, x: Any, target: Any, h0: Any, steps: Any, lengths: Any) -> Batch:
@@ -306,7 +309,7 @@ class SequenceModel:
         target = _validation.targets(
             target, self.loss_name, steps, selection, N, T, self.output_size, self.dtype, self._backend
         )
-        return Batch(x, states, lengths, target, selection, N)
+        return Batch(x, states, lengths, target, selection.map(self._backend.asarray), N)
 
     def pack_states(self, h0: Any) -> Sequence[Any]:
         """The user's h0 as one entry per recurrent layer."""

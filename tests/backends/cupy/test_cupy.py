@@ -39,7 +39,6 @@ import scratchrnn as sr
 from scratchrnn import _validation, backends, checkpoint, losses, optimizers, parameters
 from scratchrnn._arrays import to_numpy
 from scratchrnn.cli.flow import decay
-from scratchrnn.gradients import clip
 from scratchrnn.gradients import flow as flow_of
 from scratchrnn.layers import embedding, layer_norm, recurrent, rnn
 from scratchrnn.sampling import sample
@@ -585,7 +584,7 @@ def test_mistakes_are_refused(cupy: Any, mistake: str) -> None:
 
 @pytest.mark.parametrize(
     ("module", "architecture"),
-    [(m, "vanilla") for m in (losses, parameters, clip, rnn, optimizers)]
+    [(m, "vanilla") for m in (losses, parameters, _numerics, rnn, optimizers)]
     + [
         (recurrent, "bidirectional"),
         (layer_norm, "norm-dropout"),
