@@ -21,7 +21,7 @@ from .backends import resolve
 from .backends.base import Backend
 from .backends.row_blocks import RowPlan, map_rows, plan_forward, plan_with_gradients
 from .gradients.flow import Flow
-from .layers.base import Layer, sized
+from .layers.base import Layer, checked
 from .layers.linear import Linear
 from .layers.recurrent import RecurrentLayer
 from .layers.rnn import RNN
@@ -80,9 +80,11 @@ class SequenceModel:
     ) -> None:
         if not isinstance(layers, Iterable):
             raise TypeError("SequenceModel takes a list of layers, and options by name: SequenceModel([RNN(4, 16)], …)")
-        self.layers: tuple[Layer, ...] = tuple(layers)
+        self.layers: tuple[Layer, ...] = checked(layers)
+        self._recurrent = tuple(cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent)
         self.loss_name = loss
-        self._check_layers()
+        if loss not in LOSSES:
+            raise ValueError(f"loss={loss!r} is not known; choose one of {', '.join(LOSSES)}")
         symbols = self._symbols()
         self._backend = resolve(backend, _float_dtype(dtype))
         self._network = Network.of(self.layers, symbols, loss, self._backend.kernel)
@@ -140,7 +142,7 @@ class SequenceModel:
         ((1, 2), (1, 4))
         """
         for i, layer in enumerate(self.layers):
-            if getattr(layer, "bidirectional", False):
+            if layer.directions == 2:
                 raise ValueError(
                     f"layer {i} is bidirectional: it reads a sequence from its end, which a stream does not have; "
                     "call forward with whole sequences"
@@ -286,8 +288,8 @@ class SequenceModel:
     def check_inputs(
         self, x: Any, h0: Any, lengths: Any, steps: Any = "all"
     ) -> tuple[Array, States, Array | None, StepSelection]:
-        """What `forward` was given, after validation: x, states and lengths where the model computes, time-major, in its
-        dtype; the selected steps in main memory."""
+        """What `forward` was given, after validation: x, states and lengths where the model computes, time-major and in
+        its dtype; the selected steps in main memory."""
         backend, dtype = self._backend, self.dtype
         first = self.layers[0]
         x, lengths = _validation.sequences(
@@ -393,26 +395,6 @@ class SequenceModel:
     def _prefixes(self) -> tuple[str, ...]:
         """What stands before each layer's symbols in the names of its parameters."""
         return tuple(f"{i}." for i in range(len(self.layers)))
-
-    def _check_layers(self) -> None:
-        needed = ("functions", "shapes", "initial")
-        strangers = [a for a in self.layers if isinstance(a, type) or not all(hasattr(a, name) for name in needed)]
-        if strangers:
-            shown = repr(strangers[0]).partition("\n")[0]  # a model is a table
-            raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {shown}")
-        self.layers = sized(self.layers)
-        self._recurrent = tuple(cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent)
-        if self.loss_name not in LOSSES:
-            raise ValueError(f"loss={self.loss_name!r} is not known; choose one of {', '.join(LOSSES)}")
-        if not self._recurrent:
-            raise ValueError("a SequenceModel needs at least one recurrent layer, such as RNN(input_size, hidden_size)")
-        for i, layer in enumerate(self.layers):
-            if i and not layer.takes_vectors:
-                raise ValueError(f"layer {i} is {layer}, which takes integer tokens: it must be the first layer")
-        sizes = [(layer.input_size, layer.output_size) for layer in self.layers]
-        for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
-            if before[1] != after[0]:
-                raise ValueError(f"layer {i} gives {before[1]} features, but layer {i + 1} expects {after[0]}")
 
 
 class VanillaRNN(SequenceModel):

@@ -121,7 +121,7 @@ def _check_sample(
         integer("top_k", top_k)
     if mode not in ("carried", "window"):
         raise ValueError(f'mode must be "carried" or "window", got {mode!r}')
-    if mode == "carried" and any(layer.options.get("bidirectional") for layer in model.layers):
+    if mode == "carried" and any(layer.directions == 2 for layer in model.layers):
         raise ValueError('this model reads a text from its end too, so it has no state to carry on; use mode="window"')
     if window is not None:
         if mode != "window":

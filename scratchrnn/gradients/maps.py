@@ -119,7 +119,7 @@ class Walk(NamedTuple):
             for part in (slice(bottom, top), slice(top, None))
         )
         traces = [_dense(trace, model.input_size, model.dtype) for trace in forward.traces[bottom:top]]
-        causal = not any(getattr(layer, "bidirectional", False) for layer in model.layers)
+        causal = not any(layer.directions == 2 for layer in model.layers)
         return cls(backend, params, lower, upper, forward, batch, (traces, forward.traces[top:]), causal)
 
     def above(self, steps: slice, dy: Array) -> Array:

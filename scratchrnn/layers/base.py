@@ -75,6 +75,11 @@ class Layer:
         @property
         def output_size(self) -> int: ...
 
+    @property
+    def directions(self) -> int:
+        """2 where the layer reads a sequence from its end too, else 1."""
+        return 1
+
     def shapes(self) -> dict[str, Shape]:
         """Parameter shapes by symbol, in the order in which they are stored and drawn."""
         return {}
@@ -104,3 +109,25 @@ def sized(layers: Sequence[Layer]) -> tuple[Layer, ...]:
         result.append(cast(Any, layer).sized(size) if waits else layer)
         size = result[-1].output_size
     return tuple(result)
+
+
+def checked(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers of a model, with their sizes; TypeError or ValueError where they do not make one."""
+    layers = tuple(layers)
+    needed = ("functions", "shapes", "initial")
+    strangers = [a for a in layers if isinstance(a, type) or not all(hasattr(a, name) for name in needed)]
+    if strangers:
+        shown = repr(strangers[0]).partition("\n")[0]  # a model is a table
+        raise TypeError(f"a layer is an object such as RNN(4, 16) or Linear(16, 2), got {shown}")
+    layers = sized(layers)
+    if not any(layer.recurrent for layer in layers):
+        raise ValueError("a SequenceModel needs at least one recurrent layer, such as RNN(input_size, hidden_size)")
+    for i, layer in enumerate(layers):
+        if i and not layer.takes_vectors:
+            raise ValueError(f"layer {i} is {layer}, which takes integer tokens: it must be the first layer")
+    for i, (below, above) in enumerate(zip(layers, layers[1:], strict=False)):
+        if below.output_size != above.input_size:
+            raise ValueError(
+                f"layer {i} gives {below.output_size} features, but layer {i + 1} expects {above.input_size}"
+            )
+    return layers

@@ -16,14 +16,12 @@ from __future__ import annotations
 import copy
 import math
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .._arguments import above_zero, integer
 from .._arrays import to_numpy
 from .._hints import check_order
 from .._numerics import all_finite
@@ -33,6 +31,7 @@ from ..gradients.clip import clip_by_value, part_norms, shrink, vector_norm
 from ..gradients.omega import Omega
 from ..model import LossAndGrads, SequenceModel
 from ..optimizers import Adam, Moments, Optimizer, subtract
+from .arguments import check_arguments, check_pieces, warn_of_next_input
 from .batches import Minibatch, Rows, are_finite, losses, mean_loss, validation_rows
 from .callbacks import Callback, go_on, states
 from .flow_record import TensorNorms
@@ -122,14 +121,14 @@ def fit(
     check_order("fit(model, x, target, epochs=…)", model, [x, target], (SequenceModel, EncoderDecoder))
     if not hasattr(model, "loss_and_grads"):
         raise TypeError(f"fit trains a SequenceModel, a VanillaRNN or an EncoderDecoder, got {type(model).__name__}")
-    hooks = _check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, callbacks, track)
+    hooks = check_arguments(epochs, batch_size, optimizer, clip_norm, clip_value, callbacks, track)
     if regularizer is not None:
         if not isinstance(regularizer, Omega):
             raise TypeError(f"regularizer must be an object such as Omega(0.1), or None, got {regularizer!r}")
         regularizer.check(model)
     data = Rows(model, x, target, steps, lengths)
     held_out = None if validation is None else validation_rows(model, validation, steps, lengths)
-    _check_pieces(model, truncate, stateful, [data] if held_out is None else [data, held_out])
+    check_pieces(model, truncate, stateful, [data] if held_out is None else [data, held_out])
     history = _begin(model, optimizer, seed) if resume is None else _go_on(model, optimizer, resume)
 
     for hook in hooks:
@@ -150,7 +149,7 @@ def fit(
                 total, weight = 0.0, 0
                 for i, batch in enumerate(data.shuffled(history.rng, batch_size)):
                     if epoch == i == 0:
-                        _warn_of_next_input(model, batch)
+                        warn_of_next_input(model, batch)
                     for loss, counted in losses(batch, truncate, stateful, update):
                         total += loss * counted
                         weight += counted
@@ -180,7 +179,7 @@ def _draws(model: SequenceModel) -> bool:
     if type(model).loss_and_grads not in (SequenceModel.loss_and_grads, EncoderDecoder.loss_and_grads):
         return True
     rng = np.random.default_rng(0)
-    return any(hasattr(layer, "draw") and layer.draw(rng, 1, 1, model.dtype) is not None for layer in model.layers)
+    return any(layer.draw_mask and layer.draw_mask(rng, 1, 1, model.dtype) is not None for layer in model.layers)
 
 
 def _with_draws(
@@ -310,39 +309,8 @@ def _go_on(model: SequenceModel, optimizer: Optimizer | None, resume: History) -
     return history
 
 
-class _Function(Callback):
-    """A plain function as a callback."""
-
-    def __init__(self, function: Callable[[SequenceModel, History], Any]) -> None:
-        self._function = function
-
-    def on_epoch_end(self, model: SequenceModel, history: History) -> bool:
-        ends = self._function(model, history)
-        return isinstance(ends, (bool, np.bool_)) and bool(ends)
-
-
 def _bar(updates: int, progress: bool) -> Any:
     return progress_bar(total=updates, unit="update", show=progress)
-
-
-def _warn_of_next_input(model: SequenceModel, batch: Minibatch) -> None:
-    """Say so where every counted target is the next input, and a layer reads that from the end of the sequence."""
-    if not any(layer.options.get("bidirectional") for layer in model.layers) or isinstance(model, EncoderDecoder):
-        return
-    x, target = to_numpy(batch.x), to_numpy(batch.target)
-    target = target.astype(x.dtype, copy=False)  # x is in the dtype of the model by now
-    if x.shape != target.shape or x.shape[1] < 2 or (x[:, 1:] == x[:, :-1]).all():
-        return
-    counts = np.broadcast_to(True if isinstance(batch.steps, str) else to_numpy(batch.steps), x.shape[:2])
-    if batch.lengths is not None:
-        counts = counts & (np.arange(1, x.shape[1] + 1) < to_numpy(batch.lengths)[:, None])
-    counts = counts[:, :-1]
-    if counts.any() and (target[:, :-1] == x[:, 1:])[counts].all():
-        warnings.warn(
-            "this model is trained to predict its own next input, and its bidirectional layer reads that input: the "
-            "loss says nothing about prediction; use bidirectional=False",
-            stacklevel=3,
-        )
 
 
 def _latest(history: History) -> dict[str, str]:
@@ -350,60 +318,3 @@ def _latest(history: History) -> dict[str, str]:
     if history.val_loss:
         latest["val"] = f"{history.val_loss[-1]:.3g}"
     return latest
-
-
-def _check_pieces(model: SequenceModel, truncate: int | None, stateful: bool, data: Sequence[Rows]) -> None:
-    """Refuse what cannot be cut in time, or carried over a cut."""
-    if not isinstance(stateful, (bool, np.bool_)):
-        raise TypeError(f"stateful must be True or False, got {stateful!r}")
-    if truncate is None:
-        if stateful:
-            raise ValueError(
-                "stateful=True carries the state from piece to piece of the same rows; say how long a piece is with "
-                "truncate=K"
-            )
-        return
-    integer("truncate", truncate)
-    if not isinstance(model, SequenceModel):
-        raise TypeError(f"truncate cuts x and target side by side in time, which {type(model).__name__} does not have")
-    if any(isinstance(rows.steps, str) and rows.steps == "last" for rows in data):
-        raise ValueError(
-            'steps="last" has one loss, at the end of a row, and truncate would leave it the gradient of the last '
-            'piece alone; use steps="all" or a mask, or no truncate'
-        )
-    for i, layer in enumerate(model.layers if stateful else ()):
-        if layer.options.get("bidirectional"):
-            raise ValueError(
-                f"layer {i} is bidirectional: its state comes from the end of a sequence too, so it cannot be carried "
-                "from piece to piece; use stateful=False"
-            )
-
-
-def _check_arguments(
-    epochs: int,
-    batch_size: int,
-    optimizer: Any,
-    clip_norm: float | None,
-    clip_value: float | None,
-    callbacks: Any,
-    track: str | None,
-) -> list[Callback]:
-    """Refuse what does not fit; returns the callbacks as objects."""
-    integer("epochs", epochs)
-    integer("batch_size", batch_size)
-    for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-        if limit is not None:
-            above_zero(name, limit, infinity=True)
-    ours = hasattr(optimizer, "init") and hasattr(optimizer, "step") and not isinstance(optimizer, type)
-    if optimizer is not None and not ours:  # PyTorch's have a step too
-        raise TypeError(f"optimizer must be an object such as Adam(1e-3), got {optimizer!r}")
-    if track not in ("norms", "all", None):
-        raise ValueError(f'track must be "norms", "all" or None, got {track!r}')
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list, got {callbacks!r}")
-    hooks = []
-    for callback in callbacks:
-        if isinstance(callback, type) or not (isinstance(callback, Callback) or callable(callback)):
-            raise TypeError(f"a callback is a Callback object or a function (model, history), got {callback!r}")
-        hooks.append(callback if isinstance(callback, Callback) else _Function(callback))
-    return hooks

@@ -232,7 +232,7 @@ MORE: dict[str, Any] = {
 @pytest.mark.parametrize("architecture", [*ALL, *MORE])
 def test_input_map_is_that_of_the_complex_step(architecture: str, padded: bool) -> None:
     model = MORE[architecture]() if architecture in MORE else make_model(architecture)
-    causal = not any(layer.options.get("bidirectional") for layer in model.layers)
+    causal = not any(layer.directions == 2 for layer in model.layers)
     for tokens in (False, True) if model.layers[0].takes_tokens else (False,):
         batch = make_batch(model, padded=padded, tokens=tokens)
         seen = gradient_flow(model, **batch, lag_map=False, spectrum=False)

@@ -36,7 +36,7 @@ from helpers import (
 )
 
 import scratchrnn as sr
-from scratchrnn import _validation, backends, checkpoint, losses, optimizers, parameters
+from scratchrnn import _numerics, _validation, backends, checkpoint, losses, optimizers, parameters
 from scratchrnn._arrays import to_numpy
 from scratchrnn.cli.flow import decay
 from scratchrnn.gradients import flow as flow_of
