@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -387,3 +389,32 @@ def name_of(function: Any) -> str:
     """layer.function, also of one that is given its cell's functions."""
     function = getattr(function, "func", function)
     return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+
+
+def interrupted_at(n: int, function: Callable[[], Any], code: set[CodeType], path: str) -> bool:
+    """Call a function, with a KeyboardInterrupt before the n-th bytecode run by this code or by code of this file.
+
+    Returns whether it came. Python itself lets interrupts in at fewer places, at others in each version.
+    """
+    left = n
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        if frame.f_code not in code and frame.f_code.co_filename != path:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    try:
+        sys.settrace(trace)
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False

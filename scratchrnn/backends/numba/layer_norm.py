@@ -18,7 +18,7 @@ def forward(
 ) -> tuple[Array, None, layer_norm.Trace]:
     """Kernel for `layers.layer_norm.forward`."""
     x, gamma, beta = ready(x), ready(params["gamma"]), ready(params["beta"])
-    memory = workspace.room()
+    memory = workspace.workspace()
     y, x_hat = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
     deviation = memory.empty((*x.shape[:2], 1), x.dtype)
     normalize(rows_of(y), rows_of(x_hat), deviation.reshape(-1), rows_of(x), gamma, beta, eps)
@@ -38,7 +38,7 @@ def backward(
     if not inputs:
         return None, None, dy, None
     dy, gamma = ready(dy), ready(params["gamma"])
-    dx = workspace.room().empty(dy.shape, dy.dtype)
+    dx = workspace.workspace().empty(dy.shape, dy.dtype)
     normalize_backward(rows_of(dx), rows_of(dy), rows_of(trace.x_hat), trace.deviation.reshape(-1), gamma)
     return dx, None, dy, None
 

@@ -23,7 +23,7 @@ def forward(
     O, H = W_hy.shape
     dtype = W_hy.dtype
     kind = of_dtype(dtype)
-    memory = workspace.room()
+    memory = workspace.workspace()
     h = ready(h)
     y = memory.empty((*h.shape[:2], O), dtype)
     b_y = ready(params["b_y"])
@@ -42,7 +42,7 @@ def backward(
         return None, None, dy, None
     W_hy, dy = ready(params["W_hy"]), ready(dy)
     kind = of_dtype(dy.dtype)
-    memory = workspace.room()
+    memory = workspace.workspace()
     dh = memory.empty(trace.h.shape, dy.dtype)
     products(dh, dy, W_hy, kind.none1, memory.scratch(for_outputs(kind, *W_hy.shape[::-1]), dy.dtype))
     return dh, None, dy, None

@@ -13,7 +13,7 @@ import numpy as np
 from ..._arrays import Array
 from ..base import Backend, Item, Result, Shape
 from .threads import pool
-from .workspace import LIMIT, room
+from .workspace import LIMIT, workspace
 
 MAX_BLOCKS = 8
 MAX_GROUP_ROWS = 64  # in blocks that run together: enough to share a weight among
@@ -90,11 +90,11 @@ class NumbaBackend(Backend):
 
     def workspace(self) -> AbstractContextManager[Any]:
         """The workspace of the calling thread."""
-        return room()
+        return workspace()
 
     def empty(self, shape: Shape, dtype: np.dtype) -> Array:
         """An array whose entries are whatever was there; workspace memory in a block of it."""
-        return room().empty(shape, dtype)
+        return workspace().empty(shape, dtype)
 
     def split_rows(self, rows: int, work: int) -> list[slice]:
         """At most 8 blocks of whole tiles of rows, the last with what is left over, as even as can be.

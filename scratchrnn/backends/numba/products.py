@@ -33,7 +33,7 @@ def block_sums(db: Array, dW: Array, dW_xh: Array, da: Array, h: Array, x: Array
     kind = of_dtype(da.dtype)
     T, _, M = da.shape
     first, count = rows.start, rows.stop - rows.start
-    memory = workspace.room()
+    memory = workspace.workspace()
     results = [dW, dW_xh]
     transposed = [i for i in (0, 1) if 1 < results[i].shape[1] < kind.narrow]
     for i in transposed:

@@ -31,7 +31,7 @@ def forward(
     T, N = x.shape[:2]
     H, D = W_xh.shape
     kind = of_dtype(W_hh.dtype)
-    memory = workspace.room()
+    memory = workspace.workspace()
     h = memory.empty((T + 1, N, H), W_hh.dtype)
     h[0] = state
     valid = None if lengths is None else np.arange(T)[:, None, None] < lengths[:, None]
@@ -68,7 +68,7 @@ def backward(
     T, N, H = dy.shape
     dtype = h.dtype
     kind = of_dtype(dtype)
-    memory = workspace.room()
+    memory = workspace.workspace()
     dense = x.ndim == 3
     dh_next = np.empty((N, H), dtype)
     row_norms, subnormals_flushed = np.empty((T, N)), np.empty(T, INTEGER)
@@ -79,7 +79,7 @@ def backward(
         steps = T  # something comes back from where all rows are over
     dstate = ready(dstate)
     dy_argument, dy = dy, ready(dy)
-    may_be_overwritten = dy is not dy_argument or memory.holds(dy)
+    may_be_overwritten = dy is not dy_argument or memory.owns(dy)
     da = dy if may_be_overwritten else memory.empty((T, N, H), dtype)
     work = memory.scratch(for_backward(kind, H, x.shape[2] if dense else 0, N), dtype)
     mask = None if valid is None else ready(valid.reshape(T, N))
@@ -105,7 +105,7 @@ def weight_grads(da: Array, trace: rnn.Trace, rows: slice, out: Mapping[str, Arr
         block_sums(db_h, dW_hh, dW_xh, da, h, x, rows)
         return
     block_sums(db_h, dW_hh, kind.none2, da, h, kind.none3, rows)
-    columns = workspace.room().scratch(dW_xh.shape[::-1], h.dtype)
+    columns = workspace.workspace().scratch(dW_xh.shape[::-1], h.dtype)
     scatter(columns, x[: len(da)], da, rows.start, rows.stop)
     dW_xh[...] = columns.T
 

@@ -10,7 +10,7 @@ from . import workspace
 
 def scatter(selected: Array, index: Any, T: int) -> Array:
     """Kernel for `_steps.scatter`. It is NumPy's, since filling memory needs no loop of ours."""
-    h = workspace.room().empty((T, *selected.shape[1:]), selected.dtype)
+    h = workspace.workspace().empty((T, *selected.shape[1:]), selected.dtype)
     h[...] = 0
     h[index] = selected.reshape(h[index].shape)
     return h

@@ -15,11 +15,13 @@ import atexit
 import contextvars
 import ctypes
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -219,6 +221,15 @@ def bind(workers: Sequence[threading.Thread], cores: Sequence[set[int]]) -> None
         for worker, allowed in zip(workers, cores, strict=True):
             if worker.native_id is not None:
                 os.sched_setaffinity(worker.native_id, allowed)
+
+
+def is_running(frame: FrameType) -> bool:
+    """Whether the calling thread is still inside this call of a function. Nothing that it closes itself is as sure: an
+    interrupt may come before anything is closed."""
+    current: FrameType | None = sys._getframe(1)
+    while current is not None and current is not frame:
+        current = current.f_back
+    return current is frame
 
 
 def _find_current_core() -> Callable[[], int] | None:

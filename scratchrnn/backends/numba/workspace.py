@@ -2,96 +2,140 @@
 
 A pass makes large arrays that nobody sees once it is over: states, outputs, their derivatives. Fresh memory for them
 costs more than it seems to, since the system hands it out page by page, each cleared, when it is first touched: a tenth
-of a whole update, as measured. A room keeps the memory instead.
+of a whole update, as measured. A workspace keeps the memory instead.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import threading
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from ..._arrays import Array
+from .threads import is_running
 
 LIMIT = 1 << 28  # bytes that a thread keeps
-LINE = 64  # arrays start on a multiple of so many bytes: a line of the cache, the widest vector register
-KEPT = 512  # arrays that a thread keeps
+ALIGNMENT = 64  # arrays start at multiples of this many bytes: a cache line, the widest vector register
+MAX_ARRAYS = 512  # arrays that a thread keeps
 
 
-class Room:
-    """Memory for the arrays of one thread that live no longer than the `with room:` block they were made in.
+class Memory:
+    """A piece of memory, and the arrays that were made in it."""
 
-    Inside a block `empty` hands out pieces of it, one after the other; outside, and where the room is full, new arrays.
-    A room that was too small is made larger when the outermost block ends, up to LIMIT. What shall outlive its block
-    must be copied. The arrays themselves are kept too: a pass asks for the same ones as the pass before, and to find
-    one costs less than to make it.
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.raw = np.empty(size + ALIGNMENT if size else 0, np.uint8)
+        self.aligned = self.raw[-self.raw.ctypes.data % ALIGNMENT :][:size]
+        self.arrays: dict[Any, tuple[Array, int]] = {}  # by where they start; each with its end
+
+
+class Block:
+    """An open block of code that uses a workspace."""
+
+    __slots__ = ("frame", "outer", "used")
+
+    def __init__(self, frame: FrameType, outer: Block | None, used: int) -> None:
+        self.frame = frame  # of the function that has the `with` statement
+        self.outer = outer
+        self.used = used  # bytes in use, those of outer blocks included
+
+
+class Workspace:
+    """Memory for the arrays of one thread that live no longer than the `with` block that they were made in.
+
+    Inside a block `empty` hands out pieces of it, one after the other. Outside, or where the workspace is full, it
+    makes new arrays. If one call does not fit, the next one starts with more memory, up to LIMIT. What must outlive its
+    block has to be copied. The array objects are kept too: a pass asks for the same ones as the pass before, and to
+    find one costs less than to make it.
+
+    An interrupt (Ctrl-C) may come between the `with` statement and its block, or before `__exit__` has done anything.
+    So a block also ends when the function that opened it does: every block knows the frame of that function. Write the
+    `with` statement there; ExitStack would open the block in a frame of its own. Each change of state is one
+    assignment, so an interrupt leaves none half done.
     """
 
     def __init__(self) -> None:
-        self._raw = np.empty(0, np.uint8)
-        self._memory = self._raw[:]  # the part of it that begins with a line
-        self._size = 0
-        self._used = 0
-        self._most = 0
-        self._starts: list[int] = []  # of the blocks that are open
-        self._arrays: dict[Any, tuple[Array, int]] = {}  # by where they start, and where they end
+        self._memory = Memory(0)
+        self._block: Block | None = None  # the innermost open block
+        self._missing = 0  # size that would have been enough for the last outermost block; 0 if it was
 
     def __enter__(self) -> None:
-        self._starts.append(self._used)
+        self.close_abandoned()
+        outer = self._block
+        if outer is None and self._missing:
+            if self._missing <= LIMIT:
+                self._memory = Memory(self._missing)
+            self._missing = 0
+        self._block = Block(sys._getframe(1), outer, 0 if outer is None else outer.used)
 
     def __exit__(self, *error: object) -> None:
-        self._most = max(self._most, self._used)
-        self._used = self._starts.pop()
-        if not self._starts and self._size < self._most <= LIMIT:
-            self._size = self._most
-            self._arrays.clear()
-            self._raw = np.empty(self._size + LINE, np.uint8)
-            self._memory = self._raw[-self._raw.ctypes.data % LINE :][: self._size]
+        frame, block = sys._getframe(1), self._block
+        while block is not None and block.frame is not frame:  # an interrupt kept that one from closing
+            block = block.outer
+        if block is not None:
+            self._block = block.outer
+
+    def close_abandoned(self) -> None:
+        """Close blocks whose function is over."""
+        while self._block is not None and not is_running(self._block.frame):
+            self._block = self._block.outer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a block is open."""
+        self.close_abandoned()
+        return self._block is not None
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         """An array whose entries are whatever was there."""
-        if not self._starts:
+        block = self._block
+        if block is None:
             return np.empty(shape, dtype)
-        key = self._used, shape, dtype
-        kept = self._arrays.get(key)
-        if kept is None:
-            kept = self._make(*key)
-            if len(self._arrays) == KEPT:
-                self._arrays.clear()
-            if kept[1] <= self._size:
-                self._arrays[key] = kept
-        array, self._used = kept
+        key = block.used, shape, dtype
+        array, block.used = self._memory.arrays.get(key) or self._make(*key)
         return array
 
     def scratch(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         """As `empty`, but good only until the next array is asked for, which may lie in the same memory."""
-        used = self._used
-        array = self.empty(shape, dtype)
-        self._most, self._used = max(self._most, self._used), used
-        return array
+        block = self._block
+        if block is None:
+            return np.empty(shape, dtype)
+        key = block.used, shape, dtype
+        return (self._memory.arrays.get(key) or self._make(*key))[0]
 
-    def holds(self, array: Array) -> bool:
-        """Whether the array, or what it is a view of, lies in the memory of the room, whoever asked for it there.
+    def owns(self, array: Array) -> bool:
+        """Whether the array, or what it is a view of, lies in the workspace, whoever asked for it there.
 
-        Never while no block is open: then nothing of the room is in use.
+        Never while no block is open: then nothing of the workspace is in use.
         """
-        return bool(self._starts) and array.base is self._raw
+        return self._block is not None and array.base is self._memory.raw
 
     def _make(self, start: int, shape: tuple[int, ...], dtype: np.dtype) -> tuple[Array, int]:
-        """An array that starts there, elsewhere where there is no room for it, and where the next one may start."""
-        end = start + -(-math.prod(shape) * dtype.itemsize // LINE) * LINE
-        return (np.ndarray(shape, dtype, self._memory, start) if end <= self._size else np.empty(shape, dtype)), end
+        """An array that starts there, or elsewhere if it does not fit, and where the next one may start."""
+        memory = self._memory
+        end = start + -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        if end > memory.size:
+            self._missing = max(self._missing, end)
+            return np.empty(shape, dtype), end
+        if len(memory.arrays) >= MAX_ARRAYS:
+            memory.arrays.clear()
+        made = memory.arrays[start, shape, dtype] = np.ndarray(shape, dtype, memory.aligned, start), end
+        return made
 
 
-_rooms = threading.local()
+_workspaces = threading.local()
 
 
-def room() -> Room:
-    """The room of the calling thread."""
+def workspace() -> Workspace:
+    """The workspace of the calling thread. Closes blocks that an interrupt left open."""
     try:
-        return _rooms.room
+        memory: Workspace = _workspaces.workspace
     except AttributeError:
-        _rooms.room = Room()
-        return _rooms.room
+        memory = _workspaces.workspace = Workspace()
+    if memory._block is not None:
+        memory.close_abandoned()
+    return memory

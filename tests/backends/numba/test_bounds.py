@@ -71,7 +71,7 @@ class Guarded:
         return array
 
     def __enter__(self) -> None:
-        """In place of a room, which hands out scratch memory within a block."""
+        """In place of a workspace, which hands out scratch memory within a block."""
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -80,7 +80,7 @@ class Guarded:
         """As `empty`."""
         return self.empty(shape, dtype)
 
-    def holds(self, array: np.ndarray) -> bool:
+    def owns(self, array: np.ndarray) -> bool:
         """Whether a kernel may write over ∂L/∂h: both are tried."""
         return self.at_end
 
@@ -140,7 +140,7 @@ def check_here(count: int) -> None:
         for module in WRAPPERS:
             if hasattr(module, "np"):
                 patch.setattr(module, "np", GuardedNumpy(guarded))
-        patch.setattr(numba_workspace, "room", lambda: guarded)
+        patch.setattr(numba_workspace, "workspace", lambda: guarded)
         for case, guarded.at_end, text in itertools.product(cases, (True, False), KERNELS):
             args, options = converted(CALLS[text](Numbers(case)), case.dtype)
             print(name_of(text), case, "end" if guarded.at_end else "beginning", flush=True)

@@ -42,7 +42,7 @@ from scratchrnn.backends.numba.kernels.cpu import DEPTH, LANE_BYTES, TILE_ROWS
 from scratchrnn.backends.numba.plan import NumbaBackend
 from scratchrnn.backends.numba.table import KERNELS as TABLE
 from scratchrnn.backends.numba.threads import pool
-from scratchrnn.backends.numba.workspace import LIMIT, Room
+from scratchrnn.backends.numba.workspace import LIMIT, Workspace
 from scratchrnn.backends.row_blocks import plan_with_gradients
 from scratchrnn.gradients import clip
 from scratchrnn.layers import embedding, layer_norm, linear, rnn
@@ -768,12 +768,12 @@ def test_a_derivative_may_be_one_array_for_all_steps(dtype: np.dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("text", [rnn.backward, STACKED_BACKWARD], ids=name_of)
 @pytest.mark.parametrize("patience", [numba_products.MAX_OPS_PER_CALL, 1], ids=["in one", "in parts"])
-def test_in_a_room_the_derivative_is_spent(
+def test_in_a_workspace_the_derivative_is_overwritten(
     text: Callable[..., Any], patience: int, dtype: np.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """∂L/∂a takes the place of a ∂L/∂h that lies in the room, with the same bits as where that is left alone."""
-    kernel, here = KERNELS[text], Room()
-    monkeypatch.setattr(numba_workspace, "room", lambda: here)
+    """∂L/∂a takes the place of a ∂L/∂h that is workspace memory, with the same bits as where that is left alone."""
+    kernel, here = KERNELS[text], Workspace()
+    monkeypatch.setattr(numba_workspace, "workspace", lambda: here)
     monkeypatch.setattr(numba_products, "MAX_OPS_PER_CALL", patience)
     with here:
         here.empty((1 << 20,), dtype)
