@@ -100,7 +100,7 @@ class SequenceModel:
 
     def __call__(self, x: Any) -> Array:
         """Outputs of every step from a zero state: x (N, T, D), or integer tokens (N, T), → y (N, T, O)."""
-        return self.forward(x).y
+        return self.predict(x)
 
     def forward(self, x: Any, h0: Any = None, lengths: Any = None) -> Outputs:
         """Run the network over whole sequences.
@@ -345,7 +345,7 @@ class SequenceModel:
     def _forward(
         self, x: Array, states: States, lengths: Array | None, selection: StepSelection, *, hidden: bool
     ) -> Forward:
-        """Forward through all layers, group of rows by group of rows; h only where `hidden` asks for it."""
+        """Forward through all layers, group of rows by group of rows; states only where `hidden` asks for them."""
         net, params = self._network, self.params
         inputs = Batch(x, states, lengths, x, selection, x.shape[1])
 
@@ -353,7 +353,7 @@ class SequenceModel:
             part = inputs.select(rows)
             contiguous = self._backend.xp.ascontiguousarray(part.x)
             result = network.run(net, params, contiguous, part.states, part.lengths, part.selection)
-            return result if hidden else result._replace(h=None)
+            return result if hidden else result._replace(h=None, h_last=())
 
         return map_rows(self._plan_forward(x, lengths), run)
 

@@ -86,12 +86,14 @@ def plan_forward(
     groups = []
     for group in plan.groups:
         is_slice = isinstance(group.rows, slice)
-        count = group.rows.stop - group.rows.start if is_slice else len(group.rows)
-        for start in range(0, count, most):
-            stop = min(start + most, count)
-            offset = group.rows.start if is_slice else 0
-            rows = slice(offset + start, offset + stop)
+        start, end = (group.rows.start, group.rows.stop) if is_slice else (0, len(group.rows))
+        while start < end:
+            stop = (
+                start + most if end - start >= most + backend.tile else end
+            )  # fewer rows than a tile stay with others
+            rows = slice(start, stop)
             groups.append(RowGroup(rows if is_slice else group.rows[rows], []))
+            start = stop
     return plan._replace(groups=groups)
 
 
