@@ -330,5 +330,5 @@ assert np.isfinite(list(losses.values())).all()
 # </details>
 #
 # **Next.** The same equations in the library, forward and backward on one screen:
-# [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py); `steps` is [scratchrnn/steps.py](../scratchrnn/steps.py).
+# [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py); `steps` is [scratchrnn/_steps.py](../scratchrnn/_steps.py).
 # [Notebook 02](02_bptt_by_hand.py) computes a gradient with pencil and paper.

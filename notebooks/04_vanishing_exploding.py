@@ -416,6 +416,6 @@ plt.show()
 # </details>
 #
 # **Next.** The measurements: [scratchrnn/gradients/observe.py](../scratchrnn/gradients/observe.py) and
-# [spectrum.py](../scratchrnn/gradients/spectrum.py); the remedies:
-# [scratchrnn/layers/initial.py](../scratchrnn/layers/initial.py) and
+# [spectrum.py](../scratchrnn/gradients/jacobians/spectrum.py); the remedies:
+# [scratchrnn/layers/initializers.py](../scratchrnn/layers/initializers.py) and
 # [omega.py](../scratchrnn/gradients/omega.py). In [notebook 05](05_clipping_wall.py) the gradient explodes.

@@ -335,5 +335,5 @@ except FloatingPointError as error:
 #
 # **Next.** Clipping in a few lines: [scratchrnn/gradients/clip.py](../scratchrnn/gradients/clip.py); the wall:
 # [scratchrnn/papers/wall.py](../scratchrnn/papers/wall.py); the loop that clips and stops in time:
-# [scratchrnn/training.py](../scratchrnn/training.py). [Notebook 06](06_characters.py) trains on
+# [scratchrnn/training/fit.py](../scratchrnn/training/fit.py). [Notebook 06](06_characters.py) trains on
 # characters.

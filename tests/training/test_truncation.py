@@ -12,6 +12,7 @@ import pytest
 from helpers import STEPS, D, H, InBlocks, O, difference, make_batch, make_model
 
 import scratchrnn as sr
+from scratchrnn.backends import row_blocks
 from scratchrnn.text import streams
 from scratchrnn.training import batches as minibatches
 from scratchrnn.training import fit as training
@@ -216,7 +217,7 @@ def test_resume_goes_on_as_if_it_had_never_stopped() -> None:
 def test_validation_carries_the_state_whatever_fits_at_a_time(
     monkeypatch: pytest.MonkeyPatch, steps: str, numbers: int
 ) -> None:
-    monkeypatch.setattr(minibatches, "VALIDATION_NUMBERS", numbers)
+    monkeypatch.setattr(row_blocks, "MAX_NUMBERS", numbers)
     for padded in (False, True):
         model, given = data("rnn-rnn-linear", steps, padded=padded)
         arguments = {name: given[name] for name in ("x", "target", "steps", "lengths")}
@@ -227,7 +228,7 @@ def test_validation_carries_the_state_whatever_fits_at_a_time(
 
 @pytest.mark.parametrize("stateful", [False, True])
 def test_memory_is_that_of_a_piece(monkeypatch: pytest.MonkeyPatch, stateful: bool) -> None:
-    monkeypatch.setattr(minibatches, "VALIDATION_NUMBERS", 1 << 12)
+    monkeypatch.setattr(row_blocks, "MAX_NUMBERS", 1 << 12)
     rng = np.random.default_rng(0)
     rows, hidden = 4, 64
     peaks = {}
@@ -303,7 +304,7 @@ def test_a_carried_state_that_is_not_finite_stops_training(mask: list[int]) -> N
 
 
 def test_a_carried_state_that_is_not_finite_gives_a_validation_loss_of_nan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minibatches, "VALIDATION_NUMBERS", 1)
+    monkeypatch.setattr(row_blocks, "MAX_NUMBERS", 1)
     model, x, target = growing(1e200)
     rows = Rows(model, x, target, np.array([1, 1, 0, 0, 0, 1], bool), None)
     with np.errstate(all="ignore"):
