@@ -89,7 +89,8 @@ class NumbaBackend(Backend):
         self.kernels, self.tile = KERNELS, TILE_ROWS
 
     def workspace(self) -> AbstractContextManager[Any]:
-        """The workspace of the calling thread."""
+        """The workspace of the calling thread, once no worker writes into it any more."""
+        pool.settle()
         return workspace()
 
     def empty(self, shape: Shape, dtype: np.dtype) -> Array:

@@ -64,8 +64,10 @@ class Workspace:
         self._missing = 0  # size that would have been enough for the last outermost block; 0 if it was
 
     def __enter__(self) -> None:
-        self.close_abandoned()
         outer = self._block
+        if outer is not None and not is_running(outer.frame):
+            self.close_abandoned()
+            outer = self._block
         if outer is None and self._missing:
             if self._missing <= LIMIT:
                 self._memory = Memory(self._missing)
@@ -136,6 +138,7 @@ def workspace() -> Workspace:
         memory: Workspace = _workspaces.workspace
     except AttributeError:
         memory = _workspaces.workspace = Workspace()
-    if memory._block is not None:
+    block = memory._block
+    if block is not None and not is_running(block.frame):
         memory.close_abandoned()
     return memory

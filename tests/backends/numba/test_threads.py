@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ARCHITECTURES, OF_TOKENS, as_states, make_batch, make_model
+from helpers import ARCHITECTURES, OF_TOKENS, as_states, interrupted_at, make_batch, make_model
 
 import scratchrnn as sr
 from scratchrnn import network as passes
@@ -169,6 +169,64 @@ def test_no_block_runs_after_an_interrupt(caller_works: bool) -> None:
     pool._close()
 
 
+def test_an_interrupt_anywhere_in_a_call_leaves_no_block_running() -> None:
+    """Before every bytecode of the caller in threads.py. The pool goes on as if nothing had been."""
+    pool, running = Pool(2), set()
+    meeting = threading.Barrier(2)
+
+    def block(i: int) -> None:
+        running.add(i)
+        try:
+            time.sleep(0.0005)
+        finally:
+            running.remove(i)
+
+    pool.map(lambda i: meeting.wait(timeout=10), range(2))
+    n, interrupted = 0, True
+    while interrupted:
+        interrupted = interrupted_at(n, lambda: pool.map(block, range(2)), set(), threads.__file__)
+        assert not running, n
+        if n % 20 == 0:
+            pool.map(lambda i: meeting.wait(timeout=10), range(2))
+            assert len(pool._workers) == 1 and pool._workers[0].is_alive() and not pool._unfinished
+        n += 1
+    assert n > 200
+    pool._close()
+
+
+@pytest.mark.parametrize("opens", [False, True], ids=["map", "workspace"])
+def test_after_repeated_interrupts_the_next_call_waits(opens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each interrupt comes where `map` is about to wait for a worker: the next call of this thread waits instead."""
+    pool, meeting = Pool(2), threading.Barrier(2)
+    caller = threading.get_ident()
+    started, ended = [], []
+
+    def block(i: int) -> None:
+        started.append(i)
+        if i < 2:
+            meeting.wait(timeout=10)
+        if threading.get_ident() != caller:
+            time.sleep(0.2)
+            ended.append(i)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pool, "_end", interrupted)
+        pool.map(block, range(2))
+    assert not ended
+    if opens:
+        monkeypatch.setattr(numba_backend, "pool", pool)
+        with numba_backend.NumbaBackend().workspace():
+            assert len(ended) == 1
+    else:
+        pool.map(abs, [1])
+    assert len(ended) == 1 and not pool._unfinished
+    assert pool.map(lambda i: pool.map(abs, [-i, -i]), range(3)) == [[0, 0], [1, 1], [2, 2]]  # nested calls do not wait
+    pool._close()
+
+
 @timers
 def test_an_interrupt_while_a_worker_starts_leaves_no_unlisted_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     start = threading.Thread.start
@@ -251,6 +309,62 @@ def test_workers_follow_a_process_that_is_given_other_cores(two_cores: set[int])
     pool._close()
 
 
+def cores_of_workers(pool: Pool) -> list[set[int]]:
+    """What each worker may run on."""
+    return [os.sched_getaffinity(worker.native_id or 0) for worker in pool._workers]
+
+
+def test_a_job_that_was_not_offered_leaves_no_worker_bound(
+    two_cores: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt right after the workers are bound: they are free once the next call begins, however small it is."""
+    bind = threads.bind
+
+    def interrupted(*args: Any) -> None:
+        bind(*args)
+        raise KeyboardInterrupt
+
+    pool = Pool(2)
+    cores_of_two_blocks(pool)
+    for items in ([-1], [-1, -2]):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(threads, "bind", interrupted)
+            pool.map(abs, range(2))
+        pool.map(lambda i: None, items)
+        wait_until_free(pool, two_cores)
+    pool._close()
+
+
+def test_a_worker_that_never_comes_to_a_job_is_bound_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker takes both of its places in the queue. The cores of this system do not matter: they are listed."""
+    cores = {0, 1, 2}
+    allowed: dict[int, set[int]] = {}
+
+    def allow(thread: int, to: set[int]) -> None:
+        allowed[thread or threading.get_native_id()] = set(to)
+
+    monkeypatch.setattr(os, "sched_setaffinity", allow, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: cores, raising=False)
+    monkeypatch.setattr(threads, "_current_core", lambda: 0)
+    pool, busy, released = Pool(3), threading.Event(), threading.Event()
+    meeting = threading.Barrier(3)
+    pool.map(lambda i: meeting.wait(timeout=10), range(3))
+
+    def wait(i: int) -> None:
+        busy.set()
+        released.wait(timeout=10)
+
+    elsewhere = threads.Job(wait, [0])
+    pool._jobs.put(elsewhere)  # as another caller's
+    assert busy.wait(timeout=10)
+    pool.map(lambda i: time.sleep(0.01), range(9))
+    assert len(allowed) == 2
+    pool.map(abs, [1])
+    assert all(of_worker == cores for of_worker in allowed.values())
+    released.set()
+    pool._close()
+
+
 def test_nested_use_ends(pool: Pool) -> None:
     def inner(i: int) -> int:
         time.sleep(0.001)
@@ -287,6 +401,43 @@ def test_resizing_lets_workers_go() -> None:
         time.sleep(0.01)
     assert threading.active_count() == before + 1
     assert pool.map(abs, range(9)) == list(range(9))
+    pool._close()
+
+
+def test_the_worker_that_stops_is_the_one_that_is_struck_off() -> None:
+    """The last one listed is busy while the pool gets smaller, so the first one stops."""
+    pool, meeting, released = Pool(3), threading.Barrier(3), threading.Event()
+
+    def block(i: int) -> None:
+        meeting.wait(timeout=10)
+        if threading.current_thread() is last:
+            released.wait(timeout=10)
+
+    last: threading.Thread | None = None
+    pool.map(block, range(3))
+    first, last = pool._workers
+    caller = threading.Thread(target=pool.map, args=(block, range(3)))
+    caller.start()
+    time.sleep(0.1)  # the first worker is idle again, the last one busy
+    pool.resize(2)
+    for _ in range(200):
+        if not first.is_alive():
+            break
+        time.sleep(0.01)
+    assert pool._workers == [last] and last.is_alive() and not first.is_alive()
+    released.set()
+    caller.join(timeout=10)
+    pool._close()
+
+
+def test_a_pool_that_grows_again_keeps_its_workers() -> None:
+    pool, meeting = Pool(3), threading.Barrier(3)
+    for _ in range(20):
+        pool.map(lambda i: meeting.wait(timeout=10), range(3))
+        pool.resize(1)
+        pool.resize(3)
+    pool.map(lambda i: meeting.wait(timeout=10), range(3))
+    assert len(pool._workers) == 2 and all(worker.is_alive() for worker in pool._workers)
     pool._close()
 
 
@@ -498,10 +649,12 @@ def test_the_interpreter_exits_cleanly(register: str) -> None:
 # Interrupts. In a process of its own: the timer may strike anywhere.
 
 INTERRUPTS = """
-import gc, json, os, random, signal, subprocess, sys, time
+import gc, json, os, random, signal, subprocess, sys, threading, time
 import numpy as np
 import scratchrnn as sr
 from scratchrnn.backends.numba import plan as numba_backend
+from scratchrnn.backends.numba.threads import pool
+from scratchrnn.backends.numba.workspace import workspace
 
 numba_backend.MIN_WORK = 1
 sr.set_num_threads(2)
@@ -509,6 +662,11 @@ rng = np.random.default_rng(3)
 model = sr.VanillaRNN(3, 16, 2, backend="numba", dtype="float32")
 batch = {"x": rng.normal(size=(40, 30, 3)), "target": rng.normal(size=(40, 30, 2)), "inputs": True}
 expected = model.loss_and_grads(**batch)
+if sys.argv[1] == "0":  # a fresh process, to compare with
+    print(bytes(expected.grads.vector).hex() + bytes(expected.grads_x).hex())
+    sys.exit()
+of_fresh_process = subprocess.run([sys.executable, *sys.orig_argv[1:-1], "0"], capture_output=True, text=True).stdout
+workers = list(pool._workers)
 
 CORES = "sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []"
 
@@ -523,6 +681,30 @@ def interrupt(*_):
 def same():
     r = model.loss_and_grads(**batch)
     return bool(np.array_equal(r.grads.vector, expected.grads.vector) and np.array_equal(r.grads_x, expected.grads_x))
+
+def check_pool(i):  # all workers live, may run on all cores and take a job at once; no workspace is open
+    if workspace().is_open:
+        faults.append(f"workspace of the caller open after interrupt {i}")
+    pool.map(abs, [i])
+    if pool._workers != workers or not all(w.is_alive() for w in workers):
+        faults.append(f"another worker after interrupt {i}")
+    if hasattr(os, "sched_getaffinity") and any(sorted(os.sched_getaffinity(w.native_id)) != before for w in workers):
+        faults.append(f"a worker bound after interrupt {i}")
+    meeting = threading.Barrier(2)
+
+    def take(k):
+        meeting.wait(timeout=5)
+        return threading.get_ident(), workspace().is_open
+
+    try:
+        taken = dict(pool.map(take, range(2)))
+    except threading.BrokenBarrierError:
+        faults.append(f"no worker free after interrupt {i}")
+    else:
+        if any(taken.values()):
+            faults.append(f"workspace open after interrupt {i}")
+    if pool._unfinished or pool._lock._is_owned():
+        faults.append(f"a job not over after interrupt {i}")
 
 signal.signal(signal.SIGALRM, interrupt)
 before, faults, rest, left = cores(), [], random.Random(5), [0]
@@ -544,12 +726,14 @@ for i in range(int(sys.argv[1])):
     if not gc.isenabled():
         faults.append(f"no garbage collector after interrupt {i}")
         gc.enable()
+    check_pool(i)
     if i % 20 == 0 and not same():
         faults.append(f"another result after interrupt {i}")
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
 child = [sys.executable, "-c", f"import json, os; print(json.dumps({CORES}))"]
 cores_of_child = json.loads(subprocess.run(child, capture_output=True, text=True, check=True).stdout)
-print(json.dumps([before, cores_of_child, same(), faults[:20], len(faults)]))
+same_bits = bytes(expected.grads.vector).hex() + bytes(expected.grads_x).hex() == of_fresh_process.strip()
+print(json.dumps([before, cores_of_child, same() and same_bits, faults[:20], len(faults)]))
 """
 
 
