@@ -82,6 +82,7 @@ class SequenceModel:
             raise TypeError("SequenceModel takes a list of layers, and options by name: SequenceModel([RNN(4, 16)], …)")
         self.layers: tuple[Layer, ...] = checked(layers)
         self._recurrent = tuple(cast(RecurrentLayer, layer) for layer in self.layers if layer.recurrent)
+        self.widest = max(layer.output_size for layer in self.layers)  # features: memory for a step of a row goes by it
         self.loss_name = loss
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r} is not known; choose one of {', '.join(LOSSES)}")
@@ -276,11 +277,6 @@ class SequenceModel:
         """For every layer its own symbols, each with the name that the parameter has in this model."""
         return self._network.symbols
 
-    @property
-    def widest(self) -> int:
-        """Features of the widest layer: what a step of a row takes of memory goes by it."""
-        return max(layer.output_size for layer in self.layers)
-
     def network_of(self, backend: Backend) -> Network:
         """The same network as another backend computes it."""
         return Network.of(self.layers, self.symbols, self.loss_name, backend.kernel)
@@ -353,7 +349,7 @@ class SequenceModel:
             part = inputs.select(rows)
             contiguous = self._backend.xp.ascontiguousarray(part.x)
             result = network.run(net, params, contiguous, part.states, part.lengths, part.selection)
-            return result if hidden else result._replace(h=None, h_last=())
+            return result if hidden else Forward(result.y, None, (), [])
 
         return map_rows(self._plan_forward(x, lengths), run)
 

@@ -83,6 +83,8 @@ def plan_forward(
     """The same groups, none with more rows than MAX_NUMBERS allows. widest: features of the widest layer."""
     plan = plan_with_gradients(backend, params, T, N, lengths, directions)
     most = max_rows(T, widest) // backend.tile * backend.tile or backend.tile
+    if N <= most:
+        return plan
     groups = []
     for group in plan.groups:
         is_slice = isinstance(group.rows, slice)
@@ -109,9 +111,15 @@ def map_rows(plan: RowPlan, function: Callable[[Any, Entries], Result], grads: P
         all blocks are added up into `grads`; without it there are no entries.
     """
     backend, groups, blocks, order = plan
+    if len(groups) == 1:
+        (group,) = groups
+        entries = [] if grads is None else [(rows, grads) for _, rows in group.blocks]
+        if len(entries) < 2:
+            with backend.workspace():
+                return function(group.rows, entries).detached()
     with backend.workspace():
         others: Any = None
-        if grads is not None and blocks > 1:
+        if grads is not None:
             others = backend.empty((blocks - 1, grads.vector.size), grads.vector.dtype)
 
         def of_group(group: RowGroup) -> Result:
@@ -122,10 +130,8 @@ def map_rows(plan: RowPlan, function: Callable[[Any, Entries], Result], grads: P
                 return function(group.rows, entries).detached()
 
         results = backend.map(of_group, groups)
-        if others is not None and grads is not None:
+        if grads is not None:
             add_up(backend, grads.vector, others)
-    if len(results) == 1 and order is None:
-        return results[0]
     return type(results[0]).joined(results, order)
 
 
