@@ -198,13 +198,12 @@ def test_an_interrupt_anywhere_in_a_call_leaves_no_block_running() -> None:
 def test_after_repeated_interrupts_the_next_call_waits(opens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each interrupt comes where `map` is about to wait for a worker: the next call of this thread waits instead."""
     pool, meeting = Pool(2), threading.Barrier(2)
-    caller = threading.get_ident()
-    started, ended = [], []
+    backend = numba_backend.NumbaBackend()
+    monkeypatch.setattr(numba_backend, "pool", pool)
+    caller, ended = threading.get_ident(), []
 
     def block(i: int) -> None:
-        started.append(i)
-        if i < 2:
-            meeting.wait(timeout=10)
+        meeting.wait(timeout=10)
         if threading.get_ident() != caller:
             time.sleep(0.2)
             ended.append(i)
@@ -217,8 +216,7 @@ def test_after_repeated_interrupts_the_next_call_waits(opens: bool, monkeypatch:
         pool.map(block, range(2))
     assert not ended
     if opens:
-        monkeypatch.setattr(numba_backend, "pool", pool)
-        with numba_backend.NumbaBackend().workspace():
+        with backend.workspace():
             assert len(ended) == 1
     else:
         pool.map(abs, [1])
