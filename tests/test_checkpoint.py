@@ -275,7 +275,7 @@ class Remembers(sr.Callback):
 
 UNSAVED: dict[str, Any] = {
     "optimizer": ({"optimizer": Halved()}, {}, r"optimizers of type Halved .*; it knows SGD, Adagrad, RMSProp, Adam"),
-    "name of an optimizer": ({"optimizer": Adam()}, {}, r"optimizers of type Adam \(test_checkpoint.Adam\); it knows"),
+    "name of an optimizer": ({"optimizer": Adam()}, {}, rf"optimizers of type Adam \({__name__}.Adam\); it knows"),
     "random numbers": ({"seed": own_generator()}, {}, "random number generators of type Own .*; it knows PCG64"),
     "state of a callback": ({"callbacks": [Remembers({"a": object()})]}, {}, "state of the callback .*Remembers"),
     "array of objects": ({"callbacks": [Remembers({"a": np.array([None])})]}, {}, "'a' is an array of objects"),

@@ -51,6 +51,9 @@ class Backend:
         """A block of code whose memory the next one uses again: what leaves it must be copied."""
         return NO_WORKSPACE
 
+    def settle(self) -> None:
+        """Leave nothing open of an earlier call that an interrupt ended."""
+
     def empty(self, shape: Shape, dtype: np.dtype) -> Array:
         """An array whose entries are whatever was there; workspace memory in a block of it."""
         return self.xp.empty(shape, dtype)

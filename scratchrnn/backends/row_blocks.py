@@ -141,6 +141,12 @@ def run_in_workspace(backend: Backend, function: Callable[[], Any]) -> Any:
         return map_arrays(detach, function())
 
 
+def run_in_own_memory(backend: Backend, function: Callable[[], Any]) -> Any:
+    """What a function returns, made outside any workspace: for what is kept, such as traces."""
+    backend.settle()
+    return function()
+
+
 def add_up(backend: Backend, total: Array, others: Array) -> None:
     """total += Σ others (blocks, size), in the order of the blocks; in pieces, where they are worth another thread."""
     size = -(-total.size // max(1, others.size // MIN_PARALLEL_SUM))

@@ -26,7 +26,7 @@ from .._arrays import Array, map_arrays, namespace, to_numpy
 from .._numerics import row_norms
 from .._steps import StepSelection, scatter
 from ..backends.base import Backend
-from ..backends.row_blocks import run_in_workspace
+from ..backends.row_blocks import run_in_own_memory, run_in_workspace
 from ..network import Backward, Batch, Forward, Network
 from ..parameters import Parameters
 
@@ -111,7 +111,9 @@ class Walk(NamedTuple):
     def of(cls, model: Any, batch: Batch) -> Walk:
         """Forward over a block of rows."""
         whole, backend, params = model.network, model.device, model.params
-        forward = network.run(whole, params, batch.x, batch.states, batch.lengths)
+        forward: Forward = run_in_own_memory(
+            backend, lambda: network.run(whole, params, batch.x, batch.states, batch.lengths)
+        )
         top = whole.top + 1
         bottom = 0 if model.layers[0].takes_vectors else 1  # an embedding's outputs are x
         lower, upper = (

@@ -93,6 +93,11 @@ class NumbaBackend(Backend):
         pool.settle()
         return workspace()
 
+    def settle(self) -> None:
+        """Wait for workers that an interrupt left running, and close the blocks that it left open."""
+        pool.settle()
+        workspace().close_abandoned()
+
     def empty(self, shape: Shape, dtype: np.dtype) -> Array:
         """An array whose entries are whatever was there; workspace memory in a block of it."""
         return workspace().empty(shape, dtype)

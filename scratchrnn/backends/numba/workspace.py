@@ -133,12 +133,9 @@ _workspaces = threading.local()
 
 
 def workspace() -> Workspace:
-    """The workspace of the calling thread. Closes blocks that an interrupt left open."""
+    """The workspace of the calling thread."""
     try:
         memory: Workspace = _workspaces.workspace
     except AttributeError:
         memory = _workspaces.workspace = Workspace()
-    block = memory._block
-    if block is not None and not is_running(block.frame):
-        memory.close_abandoned()
     return memory

@@ -15,6 +15,7 @@ import numpy as np
 from ... import network
 from ..._arrays import Array, map_arrays, to_numpy
 from ...backends.base import Backend
+from ...backends.row_blocks import run_in_own_memory
 from ...network import Batch, Network
 from ...parameters import Parameters
 
@@ -101,7 +102,7 @@ class Checker:
         self.point = Point(model.params.like(vector), None if tokens else self.batch.x, self.batch.states)
         self.analytic = self._by_name(result, tokens)
 
-        self.stored = self._trajectory(model.network, model.params, batch)
+        self.stored = run_in_own_memory(model.device, lambda: self._trajectory(model.network, model.params, batch))
         self.stored_jittered = self.stored.jittered(rng, self.eps)
         self.text = self._text_trajectory(self.point)
         moved = self.point.map(lambda a: jitter(a, rng, self.eps))
