@@ -33,19 +33,16 @@ class Network(NamedTuple):
     symbols: tuple[Symbols, ...]
     loss: Callable[..., tuple[Array, Array]]
     scatter: Callable[..., Array]
+    top: int  # the number of the last layer that mixes time: those above it see selected steps only
     directions: int  # of the top recurrent layer
 
     @classmethod
     def of(cls, layers: Sequence[Layer], symbols: tuple[Symbols, ...], loss: str, kernel: Kernel) -> Network:
         """The network of these layers, computed by the functions that `kernel` gives for those of the reference."""
-        top: Any = [layer for layer in layers if layer.recurrent][-1]
         functions = tuple(layer.functions(kernel) for layer in layers)
-        return cls(functions, symbols, kernel(losses.LOSSES[loss]), kernel(scatter), top.directions)
-
-    @property
-    def top(self) -> int:
-        """The number of the top recurrent layer. Those above it work step by step: they see selected steps only."""
-        return max(i for i, layer in enumerate(self.layers) if layer.recurrent)
+        top = max(i for i, layer in enumerate(layers) if layer.recurrent or layer.mixes_time)
+        directions = [layer.directions for layer in layers if layer.recurrent][-1]
+        return cls(functions, symbols, kernel(losses.LOSSES[loss]), kernel(scatter), top, directions)
 
     def own(self, i: int, params: Parameters) -> dict[str, Array]:
         """Parameters of layer i by its own symbols."""
@@ -86,7 +83,7 @@ class Forward(NamedTuple):
     """What a forward pass leaves."""
 
     y: Array  # (K, N, O)
-    h: Array  # (T, N, H): outputs of the top recurrent layer; None where they are not wanted
+    h: Array  # (T, N, H): outputs of the last layer that mixes time; None where they are not wanted
     h_last: States
     traces: list[Any]
 
@@ -163,7 +160,7 @@ def run(
     selection: StepSelection | None = None,
     masks: Masks | None = None,
 ) -> Forward:
-    """Forward through all layers. Those above the top recurrent one see selected steps only (None: all)."""
+    """Forward through all layers. Those above the last that mixes time see selected steps only (None: all)."""
     traces, h_last, remaining = [], [], list(states)
     own = params.groups(network.symbols)
     h = x
@@ -176,9 +173,9 @@ def run(
         traces.append(trace)
         if layer.recurrent:
             h_last.append(state)
-            if not remaining:
-                h = x
-                x = x if selection is None else selection.gather(x)
+        if i == network.top:
+            h = x
+            x = x if selection is None else selection.gather(x)
     return Forward(x, h, tuple(h_last), traces)
 
 
@@ -187,7 +184,8 @@ def draw_masks(
 ) -> Masks:
     """What the layers draw at random for a whole minibatch, bottom to top, before its rows are split.
 
-    Layers above the top recurrent one draw for the steps that they see. asarray puts a mask where the network computes.
+    Layers above the last that mixes time draw for the steps that they see. asarray puts a mask where the network
+    computes.
     """
     top = network.top
     masks: list[Any] = []
@@ -246,8 +244,8 @@ def backward(
         if layer.recurrent:
             last = (forward.h_last if dstates is None else dstates)[-1 - len(dstates0)]
             dstate = map_arrays(zeros_like, last) if dstates is None else last
-            if not dstates0 and selection is not None and not selection.every_step:
-                dy = network.scatter(dy, selection.index, len(forward.h))
+        if i == network.top and selection is not None and not selection.every_step:
+            dy = network.scatter(dy, selection.index, len(forward.h))
         trace = forward.traces[i]
         dy, dstate, da, flow = layer.backward(own[i], dy, trace, dstate, inputs=inputs or i > 0)
         for rows, grads in own_grads:
@@ -301,7 +299,7 @@ def tangent(
     for i, layer in enumerate(network.layers):
         dstate = remaining.pop(0) if layer.recurrent else None
         dx, _ = layer.tangent(own[i], traces[i], moved[i], dx, dstate)
-        if layer.recurrent and not remaining:
+        if i == network.top:
             dx = selection.gather(dx)
     return dx
 

@@ -53,6 +53,7 @@ class Layer:
     """The specification of a layer. A subclass names its functions, its sizes and its parameters."""
 
     recurrent: ClassVar[bool] = False  # has a state, and its steps depend on one another
+    mixes_time: ClassVar[bool] = False  # without a state: each step sees others, but none waits for another
     takes_tokens: ClassVar[bool] = False  # accepts integer input (T, N)
     takes_vectors: ClassVar[bool] = True  # accepts input (T, N, D)
 
