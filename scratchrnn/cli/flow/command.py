@@ -11,7 +11,7 @@ from ..._files import replacing
 from ..._progress import progress_bar
 from ...gradients.observe import GradientFlow, gradient_flow
 from .. import options, output
-from . import pictures, remedies, report
+from . import remedies
 from .data import Subject, subject
 from .decay import RADIUS, lag_norms, table
 
@@ -74,6 +74,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the report and three of its pictures; print the table of the decay."""
+    from . import pictures, report  # these import matplotlib
+
     if arguments.model is not None and arguments.spectral_radius is not None:
         arguments.parser.error("--spectral-radius is for a new network, and --model names a saved one")
     if arguments.model is None and arguments.file is not None:
