@@ -128,7 +128,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "z is 0 where ρ is",
 }
 
-TIMEOUT = 120.0  # seconds; a mutant may loop for ever
+TIMEOUT = 300.0  # seconds; a mutant may loop for ever, and the machine may be busy
 MAX_KILLERS = 8  # tests that run before all others, because they failed on the mutants before
 # Without the settings of setup.cfg and without plugins: a mutant costs little more than importing numpy.
 PYTEST = ["-m", "pytest", "-x", "-q", "--tb=no", "--no-header", "-rfE", "-o", "addopts="]
