@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import ModuleType
 from typing import Any
 
@@ -141,6 +142,9 @@ def test_saturation_runs_over_both_sequences() -> None:
             assert flow.top.saturation[row, t] == (np.abs(h) > 0.999).mean()
         assert np.isnan(flow.top.saturation[row, n : X.shape[1]]).all()
     assert 0.05 < np.nanmean(flow.top.saturation) < 0.95
+    without = model.loss_and_grads(X, TARGET, lengths=LENGTHS).flow
+    np.testing.assert_array_equal(flow.per_sample, without.per_sample)
+    np.testing.assert_array_equal(flow.flushed, without.flushed)
 
 
 def test_several_layers(backend: str, rng: np.random.Generator) -> None:
@@ -200,6 +204,13 @@ def test_it_writes_what_it_finds_likeliest(backend: str) -> None:
     other[1, 4:] = 3
     np.testing.assert_array_equal(model.write(other, LENGTHS), answer)
     np.testing.assert_array_equal(model(X), model.forward(X).y)
+
+
+def test_it_writes_a_single_symbol() -> None:
+    whole = build()
+    single = EncoderDecoder(copy.deepcopy(whole.encoder), copy.deepcopy(whole.decoder), 1)
+    np.testing.assert_array_equal(single(X), whole(X)[:, :1])
+    np.testing.assert_array_equal(single.write(X, LENGTHS), whole.write(X, LENGTHS)[:, :1])
 
 
 def test_it_learns_to_reverse(backend: str, rng: np.random.Generator) -> None:

@@ -411,7 +411,7 @@ def count_saturated(model: Any, batch: dict[str, Any]) -> np.ndarray:
             level_own = {name: own[stack_name(name, level)] for name in one.shapes()}
             state = cells[directions * level : directions * (level + 1)]
             state = state if directions == 2 else state[0]
-            y = one.forward(level_own, y, state, lengths=prepared.lengths, **one.options)[0]
+            y = one.functions(lambda function: function).forward(level_own, y, state, lengths=prepared.lengths)[0]
             for side in np.split(y, directions, axis=2):
                 flat = np.abs(side) > 0.999 if layer.nonlinearity == "tanh" else side == 0
                 row = [flat[t, t < lengths].mean() if (t < lengths).any() else np.nan for t in range(T)]
