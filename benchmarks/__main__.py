@@ -16,14 +16,22 @@ def main(argv: list[str] | None = None) -> int:
     """Run the chosen benchmarks one after the other; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"{', '.join(BENCHMARKS)}; all, if none")
-    parser.add_argument("--quick", action="store_true", help="two minutes, not fifteen: fewer workloads and rounds")
+    parser.add_argument("--quick", action="store_true", help="three minutes, not thirty: fewer workloads and rounds")
     parser.add_argument("--threads", type=int, nargs="+", help="of the steps benchmark: 1 and 2, if none; quick: 2")
     parser.add_argument("--workloads", nargs="+", help="of the steps benchmark")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help=f"of the steps benchmark, where each side is in a process of its own: {steps.ROUNDS[False]}, if none; "
+        f"quick: {steps.ROUNDS[True]}; 0 leaves that second way out",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "bench-output", help="folder for JSON and charts")
     arguments = parser.parse_args(argv)
     unknown = set(arguments.benchmarks) - set(BENCHMARKS)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(BENCHMARKS)}")
+    if arguments.rounds is not None and arguments.rounds < 0:
+        parser.error("--rounds must be at least 0")
     arguments.out.mkdir(parents=True, exist_ok=True)
 
     for name in arguments.benchmarks or BENCHMARKS:
@@ -31,7 +39,9 @@ def main(argv: list[str] | None = None) -> int:
         if name == "steps":
             most = min(cores(), 2)
             threads = arguments.threads or ([most] if arguments.quick else range(1, most + 1))
-            result = steps.run(quick=arguments.quick, threads=threads, names=arguments.workloads)
+            result = steps.run(
+                quick=arguments.quick, threads=threads, names=arguments.workloads, rounds=arguments.rounds
+            )
         else:
             result = BENCHMARKS[name].run(quick=arguments.quick)
         save(result, arguments.out / f"{name}.json")

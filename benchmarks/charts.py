@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from scratchrnn.plots.style import BLUE, GREEN, GREY, ORANGE, VERMILLION, log, style
 
 from .sides import OURS
-from .steps import MODES
+from .steps import MODES, measured_both_ways, ratio
 
 # Colour and marker; either alone tells the sides apart.
 LOOKS = {
@@ -30,7 +30,7 @@ def steps(result: dict[str, Any]) -> Figure:
     runs = result["runs"]
     threads = sorted({run["threads"] for run in runs})
     rows = list(dict.fromkeys((run["workload"], run["dtype"]) for run in runs))
-    factors = [t["median"] / run["sides"][OURS]["median"] for run in runs for t in run["sides"].values()]
+    factors = [ratio(run, name) for run in runs for name in run["sides"]]
     size = 0.27 * len(rows) + 0.5
     figure = Figure(figsize=(11, 1.4 + len(threads) * (size + 0.7)), layout="constrained", dpi=120)
     panels = figure.subplots(len(threads), len(MODES), sharex=True, sharey=True, squeeze=False)
@@ -53,7 +53,9 @@ def steps(result: dict[str, Any]) -> Figure:
         if name in drawn
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False)
-    figure.supxlabel(f"time over that of scratchrnn: right of 1× is slower · {where(result)}", fontsize="medium")
+    lower = ", the lower of two ways of measuring" if measured_both_ways(result) else ""
+    label = f"time over that of scratchrnn{lower}: right of 1× is slower"
+    figure.supxlabel(f"{label} · {where(result)}", fontsize="medium")
     return figure
 
 
@@ -63,10 +65,10 @@ def draw_factors(ax: Axes, runs: list[dict[str, Any]], rows: list[tuple[str, str
     for y in range(len(rows)):
         ax.axhline(y, color=GREY, alpha=0.25, linewidth=0.6)
     for run in runs:
-        y, ours = rows.index((run["workload"], run["dtype"])), run["sides"][OURS]["median"]
-        for name, times in run["sides"].items():
+        y = rows.index((run["workload"], run["dtype"]))
+        for name in run["sides"]:
             colour, marker = LOOKS[name]
-            ax.plot(times["median"] / ours, y, marker, color=colour, markersize=10 if name == OURS else 6, zorder=3)
+            ax.plot(ratio(run, name), y, marker, color=colour, markersize=10 if name == OURS else 6, zorder=3)
 
 
 def ticks(highest: float) -> Any:

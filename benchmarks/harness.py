@@ -53,7 +53,7 @@ def interleave(
     """
     for turn in turns.values():
         turn(1)  # compiles, where there is something to compile
-    calls = {name: max(1, min(50, int(TURN / max(turn(1)[-1], 1e-6)))) for name, turn in turns.items()}
+    calls = {name: calls_per_turn(turn) for name, turn in turns.items()}
     samples: dict[str, list[float]] = {name: [] for name in turns}
     busy: dict[str, list[float]] = {name: [] for name in turns}
     gc.collect()
@@ -78,6 +78,11 @@ def interleave(
         }
         for name, s in samples.items()
     }
+
+
+def calls_per_turn(turn: Turn) -> int:
+    """How many calls fill a turn, from the seconds of one."""
+    return max(1, min(50, int(TURN / max(turn(1)[-1], 1e-6))))
 
 
 def rest(at_most: float = 0.25) -> float:
@@ -124,9 +129,14 @@ def child(module: str, options: dict[str, Any], threads: int) -> Any:
         with log.open("w") as stderr:
             done = subprocess.run(command, cwd=ROOT, env=environment(threads), stderr=stderr)
         if done.returncode:
-            said = log.read_text(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-            raise RuntimeError(f"{module} with {threads} thread(s): {said[-1]}")
+            reason = last_line(log.read_text(errors="replace"), done.returncode)
+            raise RuntimeError(f"{module} with {threads} thread(s): {reason}")
         return json.loads(answer.read_text())
+
+
+def last_line(log: str, code: int) -> str:
+    """Why a process failed: the last line of its standard error, or its exit code."""
+    return (log.strip().splitlines() or [f"exit code {code}"])[-1]
 
 
 def progress(total: int) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from .harness import ROOT
 from .process import ratio
 from .sides import OURS
-from .steps import MODES, best_peer
+from .steps import MODES, lowest_ratio, measured_both_ways
 from .workloads import WORKLOADS
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -30,7 +30,11 @@ def head(steps: dict[str, Any]) -> str:
     versions = steps["versions"]
     peers = [f"{'NumPy' if name == 'NumPy loop' else name} {versions[package]}" for name, package in PEERS.items()]
     text = f"Measured on {steps['date']} on {steps['processor']}, {steps['cores']} cores, beside {', '.join(peers)};\n"
-    text += "all sides in one process, in turns. Yours: `make bench`."
+    if measured_both_ways(steps):
+        text += "in two ways: all sides in one process, in turns (the times in ms), and each in a process of its own.\n"
+        text += "A ratio is the lower of the two ways. Yours: `make bench`."
+    else:
+        text += "in one way only: all sides in one process, in turns. Yours: `make bench`."
     if (steps["load"] or 0) > 0.5 * steps["cores"]:
         text += f"\n**Other work was running on that machine (load {steps['load']}): these figures are rough.**"
     return text
@@ -51,15 +55,15 @@ def milliseconds(steps: dict[str, Any], mode: str, dtype: str) -> str:
 
 
 def factors(steps: dict[str, Any]) -> str:
-    """The best peer's median over ours, for every mode and precision."""
+    """The best peer's median over ours, the lower of the two ways, for every mode and precision."""
     threads = all_threads(steps)
     columns = [(mode, dtype) for dtype in ("float32", "float64") for mode in MODES]
     rows = [["best peer's time over ours", *(f"{MODES[mode]}, {dtype}" for mode, dtype in columns)]]
     for name in all_workloads(steps):
         row = [name]
         for mode, dtype in columns:
-            times = [find(steps, name, dtype, count, mode)["sides"] for count in threads]
-            row.append(slash(f"{t[best_peer(t) or OURS]['median'] / t[OURS]['median']:.2f}" for t in times))
+            ratios = [lowest_ratio(find(steps, name, dtype, count, mode)) for count in threads]
+            row.append(slash("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios))
         rows.append(row)
     return markdown(rows)
 

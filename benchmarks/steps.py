@@ -1,18 +1,26 @@
 """Benchmark 1: what a pass and an update cost, on every side that is installed.
 
-Each number of threads is a process of its own. Inside it, for every workload and precision, all sides must first agree
-with a float64 reference on the loss and on every gradient; then they take turns (`harness.interleave`).
+First way: each number of threads is a process of its own. Inside it, for every workload and precision, all sides must
+first agree with a float64 reference on the loss and on every gradient; then they take turns (`harness.interleave`).
+
+Second way: each side is in a process of its own, where it must agree with the reference too; then the processes take
+turns (`separate`). Times in milliseconds are of the first way. A ratio is the lower of the two ways: the one less
+favourable to scratchrnn. The results hold both, as a run's `sides` and `separate`; records from before the second way
+have only `sides`.
 """
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
+from itertools import groupby
 from typing import Any
 
-from . import harness
+from . import harness, separate
 from .sides import OURS, Side, load
 from .workloads import WORKLOADS, Weights, Workload
 
@@ -20,16 +28,25 @@ MODES = {"forward": "forward", "grads": "forward + backward", "update": "whole u
 # Largest difference from the float64 reference: of the loss relatively, of a gradient in norm, relative to its norm.
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
 QUICK = ("sine", "minchar", "char")
+# Turns of each process in the second way, for each workload, precision and mode: the whole run and the quick one.
+ROUNDS = {False: 5, True: 3}
 
 
 class DisagreementError(RuntimeError):
     """A side computes something else, so that its time would mean nothing."""
 
 
-def run(*, quick: bool, threads: Iterable[int], names: list[str] | None = None) -> dict[str, Any]:
-    """Measure in child processes; returns what `results/steps.json` holds."""
+def run(
+    *, quick: bool, threads: Iterable[int], names: list[str] | None = None, rounds: int | None = None
+) -> dict[str, Any]:
+    """Measure in child processes; returns what `results/steps.json` holds. With 0 `rounds` there is no second way."""
     head = {"benchmark": "steps", "quick": quick, **harness.machine()}
-    parts = [harness.child("benchmarks.steps", {"quick": quick, "names": names}, n) for n in threads]
+    rounds = ROUNDS[quick] if rounds is None else rounds
+    parts = []
+    for count in threads:
+        parts.append(harness.child("benchmarks.steps", {"quick": quick, "names": names}, count))
+        if rounds:
+            measure_separately(parts[-1]["runs"], threads=count, rounds=rounds)
     runs = [run for part in parts for run in part["runs"]]
     return {**head, "missing": parts[0]["missing"], "blas": [part["blas"] for part in parts], "runs": runs}
 
@@ -51,6 +68,62 @@ def measure(
                 seconds = 1.0 if quick else 2.0
                 runs += compare(WORKLOADS[name], dtype, threads, sides, seconds=seconds, done=bar.update)
     return {"missing": missing, "blas": blas(), "runs": runs}
+
+
+def measure_separately(
+    runs: list[dict[str, Any]], *, threads: int, rounds: int, workloads: dict[str, Workload] = WORKLOADS
+) -> None:
+    """Measure these runs the second way and add the times to each as `separate`."""
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(separate.SideProcess("benchmarks.steps", side, threads)) for side in runs[0]["sides"]
+        ]
+        bar = stack.enter_context(harness.progress(len(runs)))
+        for (name, dtype), modes in groupby(runs, key=lambda run: (run["workload"], run["dtype"])):
+            bar.set_description(f"{name} {dtype}, {threads} thread{'s' if threads > 1 else ''}, separate processes")
+            for process in processes:
+                process.ask("prepare", workload=list(workloads[name]), dtype=dtype)
+            for run in modes:
+                run["separate"] = separate.take_turns(processes, run["mode"], rounds)
+                bar.update()
+
+
+class Separate:
+    """One side in a process of its own: what `separate.serve` calls there."""
+
+    side: Side
+    turn: harness.Turn
+    calls: int
+
+    def __init__(self, name: str, threads: int) -> None:
+        found, missing = load(threads, [name])
+        if missing:
+            raise ImportError(missing[name])
+        self.name, self.make = name, found[name]
+
+    def prepare(self, workload: list[Any], dtype: str) -> None:
+        """Build the side and check that it agrees with the reference."""
+        w = Workload(*workload)
+        self.side = self.make(w, dtype)
+        check_agreement(w, dtype, {self.name: self.side})
+
+    def warm_up(self, mode: str) -> None:
+        """Compile, where there is something to compile, and see how many calls fill a turn."""
+        self.turn = turn(self.side, mode)
+        self.turn(1)
+        self.calls = harness.calls_per_turn(self.turn)
+        gc.collect()
+
+    def take_turn(self) -> dict[str, Any]:
+        """Seconds of each call, and how many cores the turn kept busy. The garbage collector is off."""
+        gc.disable()
+        try:
+            wall, processor = time.perf_counter(), time.process_time()
+            seconds = self.turn(self.calls)
+            cores = (time.process_time() - processor) / (time.perf_counter() - wall)
+        finally:
+            gc.enable()
+        return {"seconds": seconds, "cores": cores}
 
 
 def check_agreement(w: Workload, dtype: str, sides: dict[str, Side]) -> None:
@@ -138,27 +211,48 @@ def blas() -> dict[str, Any] | None:
     return {key: found[0].get(key) for key in keys} if found else None
 
 
-def best_peer(times: dict[str, dict[str, float]]) -> str | None:
-    """Name of the fastest side that is not ours; None without peers."""
-    return min((name for name in times if name != OURS), key=lambda name: times[name]["median"], default=None)
+def ratio(run: dict[str, Any], peer: str) -> float:
+    """The peer's median over ours: the lower of the two ways, or that of the only one."""
+    ways = [run["sides"], run["separate"]] if "separate" in run else [run["sides"]]
+    return min(times[peer]["median"] / times[OURS]["median"] for times in ways)
+
+
+def lowest_ratio(run: dict[str, Any]) -> float | None:
+    """The ratio of the peer that comes closest to us or leads most; None without peers."""
+    return min((ratio(run, peer) for peer in run["sides"] if peer != OURS), default=None)
+
+
+def measured_both_ways(result: dict[str, Any]) -> bool:
+    """False for a record from before the second way, or without it."""
+    return all("separate" in run for run in result["runs"])
 
 
 def table(result: dict[str, Any]) -> str:
-    """Medians in ms, the best peer's median over ours, and our share of the peak."""
+    """Medians in ms and, in brackets, each peer's ratio; the lowest ratio; our share of the peak."""
     names = list(dict.fromkeys(name for run in result["runs"] for name in run["sides"]))
     lines = [f"{result['processor']}, {result['cores']} cores, {result['date']}"]
     lines += [f"without {name}: {reason}" for name, reason in result["missing"].items()]
+    lines.append("median ms of all sides in one process; in brackets the peer's time over ours:")
+    if measured_both_ways(result):
+        lines.append("the lower of two ways: all sides in one process, each side in a process of its own")
+    else:
+        lines.append("measured in one way only, all sides in one process")
     for threads in sorted({run["threads"] for run in result["runs"]}):
         for mode, title in MODES.items():
-            lines.append(f"\n{title}, {threads} thread{'s' if threads > 1 else ''}: median ms")
-            lines.append(f"  {'':<22}" + "".join(f"{n:>12}" for n in names) + f"{'best peer':>12}{'of peak':>9}")
+            lines.append(f"\n{title}, {threads} thread{'s' if threads > 1 else ''}: median ms (ratio)")
+            lines.append(f"  {'':<22}" + "".join(f"{n:>17}" for n in names) + f"{'best peer':>12}{'of peak':>9}")
             for run in result["runs"]:
                 if (run["threads"], run["mode"]) != (threads, mode):
                     continue
-                times = run["sides"]
-                cells = "".join(f"{1e3 * times[n]['median']:>12.4g}" for n in names)
-                peer, ours = best_peer(times), times[OURS]["median"]
-                ratio = f"{times[peer]['median'] / ours:.2f} ×" if peer else "–"
-                share = f"{run['flops'] / ours / run['peak']:.0%}"
-                lines.append(f"  {run['workload']:<14}{run['dtype']:<8}{cells}{ratio:>12}{share:>9}")
+                cells = "".join(f"{cell(run, name):>17}" for name in names)
+                lowest = lowest_ratio(run)
+                best = "–" if lowest is None else f"{lowest:.2f} ×"
+                share = f"{run['flops'] / run['sides'][OURS]['median'] / run['peak']:.0%}"
+                lines.append(f"  {run['workload']:<14}{run['dtype']:<8}{cells}{best:>12}{share:>9}")
     return "\n".join(lines)
+
+
+def cell(run: dict[str, Any], name: str) -> str:
+    """A side's median in ms; a peer's ratio beside it."""
+    milliseconds = f"{1e3 * run['sides'][name]['median']:.4g}"
+    return milliseconds if name == OURS else f"{milliseconds} ({ratio(run, name):.2f})"

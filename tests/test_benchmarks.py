@@ -16,7 +16,7 @@ import pytest
 
 import scratchrnn as sr
 from benchmarks import __main__ as command
-from benchmarks import before_after, harness, process, readme_table, scaling, sides, steps, tracking
+from benchmarks import before_after, charts, harness, process, readme_table, scaling, separate, sides, steps, tracking
 from benchmarks.sides import MODULES, OURS
 from benchmarks.workloads import WORKLOADS, Workload
 from scratchrnn import cli
@@ -262,10 +262,10 @@ def test_tables_and_charts_of_a_run(tmp_path: Path) -> None:
 
 def test_without_peers_ours_stands_alone() -> None:
     run = results()[0]["runs"][0]
-    alone = {OURS: run["sides"][OURS]}
-    assert steps.best_peer(alone) is None
-    result = {**results()[0], "runs": [run | {"sides": alone}]}
-    assert "–" in steps.table(result)
+    alone = run | {"sides": {OURS: run["sides"][OURS]}}
+    for one in (alone, alone | {"separate": alone["sides"]}):
+        assert steps.lowest_ratio(one) is None
+        assert "–" in steps.table({**results()[0], "runs": [one]})
 
 
 def test_compare_runs_every_mode() -> None:
@@ -273,6 +273,148 @@ def test_compare_runs_every_mode() -> None:
     runs = steps.compare(workload, "float32", 1, {OURS: load(OURS)(workload, "float32")}, seconds=0.0, size=64)
     assert [run["mode"] for run in runs] == list(steps.MODES)
     assert all(run["peak"] > 0 and run["sides"][OURS]["median"] > 0 for run in runs)
+
+
+def test_separate_processes_take_turns_and_every_round_starts_with_the_next() -> None:
+    asked: list[str] = []
+
+    class Process:
+        def __init__(self, name: str, seconds: list[float]) -> None:
+            self.name, self.seconds = name, iter(seconds)
+
+        def ask(self, method: str, **arguments: Any) -> Any:
+            asked.append(self.name)
+            if method == "warm_up":
+                return assert_mode(arguments)
+            shortest = next(self.seconds)
+            return {"seconds": [shortest, 2 * shortest, 9 * shortest], "cores": 1.0}
+
+    def assert_mode(arguments: dict[str, Any]) -> None:
+        assert arguments == {"mode": "grads"}
+
+    processes = [Process("a", [1.0, 5.0, 2.0, 3.0]), Process("b", [0.1] * 4), Process("c", [0.2] * 4)]
+    times = separate.take_turns(processes, "grads", 4)
+    assert "".join(asked) == "abc" + "abc" + "bca" + "cab" + "abc"
+    assert times["a"] == {"median": 5.0, "min": 1.0, "calls": 12, "cores": 1.0, "rounds": 4}  # of 2, 10, 4, 6
+
+
+def test_each_side_is_measured_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real processes, side by side; the run gets their times beside those of the first way."""
+    monkeypatch.setenv("SCRATCHRNN_BACKEND", "numpy")
+    started: list[Any] = []
+
+    class Recorded(separate.SideProcess):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            started.append(self.process)
+
+    monkeypatch.setattr(separate, "SideProcess", Recorded)
+    both = {OURS: {"median": 1.0}, "NumPy loop": {"median": 2.0}}
+    modes = ("forward", "update")
+    runs: list[dict[str, Any]] = [
+        {"workload": "last", "dtype": dtype, "mode": mode, "sides": both} for dtype in steps.TOLERANCE for mode in modes
+    ]
+    steps.measure_separately(runs, threads=1, rounds=2, workloads={"last": TINY[0]})
+    assert len({process.pid for process in started}) == 2
+    assert all(process.poll() is not None for process in started), "none is left behind"
+    for run in runs:
+        assert run["sides"] is both
+        assert list(run["separate"]) == list(both)
+        assert all(times["rounds"] == 2 and times["median"] >= times["min"] > 0 for times in run["separate"].values())
+
+
+def test_a_side_that_differs_in_its_own_process_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends with the error, and its last line is given."""
+    served = steps.Separate("NumPy loop", 1)
+    monkeypatch.setitem(steps.TOLERANCE, "float32", -1.0)
+    with pytest.raises(steps.DisagreementError, match="NumPy loop on last in float32: .*nothing was timed"):
+        served.prepare(list(TINY[0]), "float32")
+    with separate.SideProcess("benchmarks.steps", "NumPy loop", 1) as process:
+        with pytest.raises(RuntimeError, match=r"NumPy loop in a process of its own, with 1 thread\(s\): .*no such"):
+            process.ask("prepare", workload=list(TINY[0]), dtype="no such")
+        with pytest.raises(RuntimeError, match="no such"):  # nor does asking again wait for ever
+            process.ask("take_turn")
+
+
+def test_run_measures_both_ways_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[int] = []
+
+    def child(module: str, options: dict[str, Any], threads: int) -> dict[str, Any]:
+        return {"missing": {}, "blas": None, "runs": [{"threads": threads}]}
+
+    def measure_separately(runs: list[dict[str, Any]], **options: int) -> None:
+        rounds.append(options["rounds"])
+        runs[0]["separate"] = options["threads"]
+
+    monkeypatch.setattr(harness, "child", child)
+    monkeypatch.setattr(steps, "measure_separately", measure_separately)
+    result = steps.run(quick=False, threads=[1, 2])
+    assert result["runs"] == [{"threads": 1, "separate": 1}, {"threads": 2, "separate": 2}]
+    steps.run(quick=True, threads=[1])
+    steps.run(quick=True, threads=[1], rounds=7)
+    assert steps.run(quick=False, threads=[1], rounds=0)["runs"] == [{"threads": 1}]
+    assert rounds == [steps.ROUNDS[False], steps.ROUNDS[False], steps.ROUNDS[True], 7]
+
+
+def test_rounds_cannot_be_negative(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["steps", "--rounds", "-1", "--out", str(tmp_path)])
+    assert "--rounds must be at least 0" in capsys.readouterr().err
+
+
+def with_second_way(result: dict[str, Any], ours: float) -> dict[str, Any]:
+    """Made-up results with a second way, in which the peers take as long as in the first and we `ours` seconds."""
+    runs = [run | {"separate": run["sides"] | {OURS: {"median": ours}}} for run in result["runs"]]
+    return {**result, "runs": runs}
+
+
+@pytest.mark.parametrize("ours, lowest", [(0.8e-3, "2.00"), (1.6e-3, "1.25")], ids=["first way", "second way"])
+def test_the_lower_ratio_of_the_two_ways_is_reported(ours: float, lowest: str) -> None:
+    """Of each peer, in the tables and in the chart, whichever way it comes from; the times in ms stay the first's."""
+    one_way, process_result = results()
+    result = with_second_way(one_way, ours)
+    run = result["runs"][0]
+    factor = min(1.0, 1e-3 / ours)
+    expected = {name: (i + 1) * factor for i, name in enumerate(MODULES) if name != OURS}
+    assert {name: steps.ratio(run, name) for name in expected} == pytest.approx(expected)
+    assert steps.ratio(run, OURS) == 1
+    assert f"{steps.lowest_ratio(run):.2f}" == lowest
+
+    table = steps.table(result)
+    assert f"{lowest} ×" in table and f"2 ({lowest})" in table and f"5 ({5 * factor:.2f})" in table
+    assert "the lower of two ways" in table and "one way only" not in table
+    section = readme_table.section(result, process_result)
+    assert f"| large | {lowest} / {lowest} |" in section
+    assert "| mid (N 64, T 100, D 64, H 256, O 64) | 1 / 1 | 2 / 2 | 3 / 3 | 4 / 4 | 5 / 5 | 50% / 50% |" in section
+    assert "in two ways" in section and "A ratio is the lower of the two ways." in section
+
+    figure = charts.steps(result)
+    points = [line for line in figure.axes[0].lines if line.get_marker() != "None"]
+    drawn = np.unique([np.asarray(line.get_xdata()) for line in points])
+    assert drawn == pytest.approx([1.0, *sorted(expected.values())])
+    assert "the lower of two ways" in figure.get_supxlabel()
+
+
+def test_the_lower_ratio_is_chosen_for_each_peer() -> None:
+    """One peer is faster in the first way, the other in the second; the best peer need not be the same."""
+    first = {OURS: {"median": 1.0}, "PyTorch": {"median": 2.0}, "JAX": {"median": 4.0}}
+    second = {OURS: {"median": 2.0}, "PyTorch": {"median": 5.0}, "JAX": {"median": 3.0}}
+    run = {"sides": first, "separate": second}
+    assert (steps.ratio(run, "PyTorch"), steps.ratio(run, "JAX")) == (2.0, 1.5)
+    assert steps.lowest_ratio(run) == 1.5
+
+
+def test_records_of_one_way_are_shown_as_they_are() -> None:
+    result, process_result = results()
+    table = steps.table(result)
+    assert "measured in one way only" in table and "2 (2.00)" in table and "lower" not in table
+    section = readme_table.section(result, process_result)
+    assert "in one way only: all sides in one process, in turns." in section and "lower" not in section
+    assert "lower of two" not in charts.steps(result).get_supxlabel()
+
+    partly = with_second_way(result, 1e-3)
+    del partly["runs"][-1]["separate"]  # a table with such a run must not claim two ways of all
+    assert "one way only" in steps.table(partly)
 
 
 def test_tracking_compares_with_none(monkeypatch: pytest.MonkeyPatch) -> None:

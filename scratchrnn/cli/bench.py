@@ -16,13 +16,14 @@ NAMES = ("steps", "process", "scaling", "tracking")
 EPILOG = """\
 benchmarks:
   steps     forward, forward + backward, whole update: seven networks beside PyTorch, JAX, Keras and a NumPy loop,
-            whichever are installed, in turns in one process; first all must agree on losses and gradients
+            whichever are installed; first all must agree on losses and gradients. Measured in two ways, in turns
+            in one process and each in a process of its own; a ratio is the lower of the two
   process   whole programs: import, compile, train the chapter's sine; peak memory
   scaling   how cost grows with T, N and H
   tracking  what recording gradients costs an update
 
 examples:
-  scratchrnn bench --quick       two minutes instead of fifteen
+  scratchrnn bench --quick       three minutes instead of thirty
   scratchrnn bench scaling       one of them
 `make bench` installs the peers first. The benchmarks are part of a checkout, not of the installed package.
 """
