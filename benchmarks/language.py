@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scratchrnn.training.history import History
 
 import scratchrnn as sr
 from scratchrnn.tasks.characters import Characters, data, metric
 from scratchrnn.text import streams
+from scratchrnn.training.history import History
 
 from . import harness
 

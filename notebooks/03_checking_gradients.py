@@ -341,6 +341,6 @@ assert errors["adjoint"][-1] < 1e-11 < errors["finite differences"][-1]
 #
 # **Next.** How the three are made and how each one's noise is measured:
 # [scratchrnn/gradients/check/check.py](../scratchrnn/gradients/check/check.py) and
-# [scratchrnn/gradients/check/references.py](../scratchrnn/gradients/check/references.py). The left-to-right pass is `tangent` in
-# [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py). Notebook 04 asks what becomes of a correct gradient on its
-# way through a hundred steps.
+# [scratchrnn/gradients/check/references.py](../scratchrnn/gradients/check/references.py). The left-to-right pass is
+# `tangent` in [scratchrnn/layers/rnn.py](../scratchrnn/layers/rnn.py). Notebook 04 asks what becomes of a correct
+# gradient on its way through a hundred steps.

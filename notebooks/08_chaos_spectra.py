@@ -398,5 +398,5 @@ assert slopes[-1] > 1000 * slopes[0]
 #
 # **Next.** The exponents: [scratchrnn/gradients/lyapunov.py](../scratchrnn/gradients/lyapunov.py); fixed points:
 # [scratchrnn/gradients/fixed_points.py](../scratchrnn/gradients/fixed_points.py); singular values of products that no
-# float could hold: [scratchrnn/gradients/jacobians/products.py](../scratchrnn/gradients/jacobians/products.py). `scratchrnn papers`
-# compares exponents like these with exact ones.
+# float could hold: [scratchrnn/gradients/jacobians/products.py](../scratchrnn/gradients/jacobians/products.py).
+# `scratchrnn papers` compares exponents like these with exact ones.

@@ -138,7 +138,7 @@ def test_a_deeper_network_with_dropout() -> None:
         hidden_size=12, num_layers=2, dropout=0.3, seq_length=20, epochs=2, backend="numpy", progress=False
     )
     recurrent, dropout, _ = trained.model.layers
-    assert (recurrent.num_layers, recurrent.dropout) == (2, 0.3)
+    assert isinstance(recurrent, sr.RNN) and (recurrent.num_layers, recurrent.dropout) == (2, 0.3)
     assert dropout == sr.Dropout(0.3, size=12)
     assert trained.history.loss[1] < trained.history.loss[0]
     single = characters.network(9, 5, 1, 0.2, loss="cross_entropy", backend="numpy")
