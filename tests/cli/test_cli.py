@@ -807,8 +807,8 @@ def test_flow_without_a_file_reads_what_the_model_was_trained_on(
 
 @pytest.mark.slow
 def test_the_hints_of_flow_and_demo(tmp_path: Path) -> None:
-    """In the order in which they are printed, from the defaults."""
-    done = run("flow", "--runs", "0", cwd=tmp_path)
+    """In the order in which they are printed. What is followed runs with its defaults."""
+    done = run("flow", "--runs", "0", "--time", "20", "--radii", "0.5", "--hidden-size", "8", cwd=tmp_path)
     demo, flow_of_model = hints(done.stdout)
     *commands, (equations, *_) = hints(follow(demo, tmp_path))
     assert (tmp_path / equations).is_file()
