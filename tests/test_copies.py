@@ -112,6 +112,8 @@ def test_a_part_is_moved_with_the_whole() -> None:
     with pytest.raises(ValueError, match="is a part of an EncoderDecoder"):
         model.encoder.to("numpy", "float32")
     assert model.to(None, "float32").encoder.dtype == model.decoder.dtype == model.params.vector.dtype == np.float32
+    with pytest.raises(ValueError, match="fortran"):
+        model.to("fortran")
     with pytest.raises(AttributeError):
         model.encoder = translator().encoder
     losses = trained(model)
