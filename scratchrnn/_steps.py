@@ -51,11 +51,14 @@ class StepSelection(NamedTuple):
         return StepSelection(index, None if self.mask is None else self.mask[:, rows], self.total)
 
 
-def scatter(selected: Array, index: Any, T: int) -> Array:
-    """(K, N, …) → (T, N, …), zero at the steps that `index` does not select: the transpose of `gather`."""
+def scatter(selected: Array, index: Any, T: int, dstate: Any) -> tuple[Array, Any]:
+    """(K, N, …) → (T, N, …), zero at the steps that `index` does not select: the transpose of `gather`.
+
+    Returns it with dstate, ∂L/∂(last state), to which a kernel may add what belongs to the last step instead.
+    """
     h = namespace(selected).zeros((T, *selected.shape[1:]), selected.dtype)
     h[index] = selected.reshape(h[index].shape)
-    return h
+    return h, dstate
 
 
 def select_steps(steps: Any, T: int, N: int, lengths: np.ndarray | None) -> StepSelection:

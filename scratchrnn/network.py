@@ -32,7 +32,7 @@ class Network(NamedTuple):
     layers: tuple[LayerFunctions, ...]
     symbols: tuple[Symbols, ...]
     loss: Callable[..., tuple[Array, Array]]
-    scatter: Callable[..., Array]
+    scatter: Callable[..., tuple[Array, Any]]
     top: int  # the number of the last layer that mixes time: those above it see selected steps only
     directions: int  # of the top recurrent layer
 
@@ -137,7 +137,7 @@ class Gradients(NamedTuple):
     def detached(self) -> Gradients:
         """The same in memory of its own."""
         grads_x = None if self.grads_x is None else detach(self.grads_x)
-        return self._replace(grads_x=grads_x, h_last=map_arrays(detach, self.h_last))
+        return Gradients(self.of_rows, self.grads_h0, grads_x, map_arrays(detach, self.h_last), self.flow)
 
     @staticmethod
     def joined(parts: Sequence[Gradients], order: Array | None) -> Gradients:
@@ -245,7 +245,7 @@ def backward(
             last = (forward.h_last if dstates is None else dstates)[-1 - len(dstates0)]
             dstate = map_arrays(zeros_like, last) if dstates is None else last
         if i == network.top and selection is not None and not selection.every_step:
-            dy = network.scatter(dy, selection.index, len(forward.h))
+            dy, dstate = network.scatter(dy, selection.index, len(forward.h), dstate)
         trace = forward.traces[i]
         dy, dstate, da, flow = layer.backward(own[i], dy, trace, dstate, inputs=inputs or i > 0)
         for rows, grads in own_grads:

@@ -206,7 +206,7 @@ def embedding_weight_grads(new: Numbers) -> Call:
 def scatter(new: Numbers) -> Call:
     T, N = new.sizes["T"], new.sizes["N"]
     last, each = slice(T - 1, T), (new.rng.integers(T, size=N), np.arange(N))
-    return (new("NH")[None], last if new.sizes["start"] else each, T), {}
+    return (new("NH")[None], last if new.sizes["start"] else each, T, None), {}
 
 
 def saturated(new: Numbers) -> Call:

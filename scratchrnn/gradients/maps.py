@@ -229,7 +229,7 @@ def _dense(trace: Any, D: int, dtype: np.dtype) -> Any:
 
 def _all_steps(selected: Array, selection: StepSelection, T: int) -> Array:
     """(K, N, …) → (T, N, …), zero at the steps that are not selected."""
-    return selected if selection.every_step else scatter(selected, selection.index, T)
+    return selected if selection.every_step else scatter(selected, selection.index, T, None)[0]
 
 
 def _until(a: Array, end: int) -> Array:

@@ -78,9 +78,12 @@ def backward(
     if steps < T and (dstate.any() or dy[steps:].any()):
         steps = T  # something comes back from where all rows are over
     dstate = ready(dstate)
-    dy_argument, dy = dy, ready(dy)
-    may_be_overwritten = dy is not dy_argument or memory.owns(dy)
-    da = dy if may_be_overwritten else memory.empty((T, N, H), dtype)
+    if not dy.strides[0]:  # all steps share their rows
+        dy, da = ready(dy[:1]), memory.empty((T, N, H), dtype)
+    else:
+        dy_argument, dy = dy, ready(dy)
+        may_be_overwritten = dy is not dy_argument or memory.owns(dy)
+        da = dy if may_be_overwritten else memory.empty((T, N, H), dtype)
     work = memory.scratch(for_backward(kind, H, x.shape[2] if dense else 0, N), dtype)
     mask = None if valid is None else ready(valid.reshape(T, N))
     results = da, dh_next, squares, row_norms, subnormals_flushed

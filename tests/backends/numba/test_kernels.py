@@ -172,7 +172,7 @@ def scatter_cases(new: Arrays) -> Iterator[Case]:
         some = np.flatnonzero(new.rng.random(T) < 0.6)
         for index in (slice(T - 1, T), some, (new.rng.integers(T, size=N), np.arange(N))):
             K = len(some) if index is some else 1
-            yield f"{(N, T, H)} {index}", (new(K, N, H), index, T), {}
+            yield f"{(N, T, H)} {index}", (new(K, N, H), index, T, None), {}
 
 
 def embedding_weight_grads_cases(new: Arrays) -> Iterator[Case]:
