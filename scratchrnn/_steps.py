@@ -54,7 +54,7 @@ class StepSelection(NamedTuple):
 def scatter(selected: Array, index: Any, T: int, dstate: Any) -> tuple[Array, Any]:
     """(K, N, …) → (T, N, …), zero at the steps that `index` does not select: the transpose of `gather`.
 
-    Returns it with dstate, ∂L/∂(last state), to which a kernel may add what belongs to the last step instead.
+    Returns it with dstate, ∂L/∂(last state), to which a kernel may add what belongs to the last step instead, in place.
     """
     h = namespace(selected).zeros((T, *selected.shape[1:]), selected.dtype)
     h[index] = selected.reshape(h[index].shape)

@@ -51,7 +51,7 @@ def backward(
 def weight_grads(dy: Array, trace: linear.Trace, rows: slice, out: Mapping[str, Array]) -> None:
     """Kernel for `layers.linear.weight_grads`."""
     kind = of_dtype(dy.dtype)
-    block_sums(out["b_y"], out["W_hy"], kind.none2, ready(dy), trace.h, kind.none3, rows)
+    block_sums(kind, out["b_y"], out["W_hy"], kind.none2, ready(dy), trace.h, kind.none3, rows)
 
 
 def check(dtype: np.dtype) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..._arrays import Array
 from . import workspace
-from .arrays import for_sums, of_dtype
+from .arrays import Dtype, for_sums, of_dtype
 from .kernels.cpu import DEPTH, GEMM_ROWS
 from .kernels.linear import gradients, outputs
 
@@ -28,9 +28,8 @@ def products(y: Array, h: Array, W: Array, b: Array, work: Array) -> None:
         outputs(kind.functions, y, h, W, b, work, *span)
 
 
-def block_sums(db: Array, dW: Array, dW_xh: Array, da: Array, h: Array, x: Array, rows: slice) -> None:
+def block_sums(kind: Dtype, db: Array, dW: Array, dW_xh: Array, da: Array, h: Array, x: Array, rows: slice) -> None:
     """`gradients` of a block of rows; those that it leaves transposed are transposed back."""
-    kind = of_dtype(da.dtype)
     T, _, M = da.shape
     first, count = rows.start, rows.stop - rows.start
     memory = workspace.workspace()

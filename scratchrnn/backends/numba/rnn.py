@@ -105,9 +105,9 @@ def weight_grads(da: Array, trace: rnn.Trace, rows: slice, out: Mapping[str, Arr
     kind = of_dtype(h.dtype)
     dW_xh, dW_hh, db_h = out["W_xh"], out["W_hh"], out["b_h"]
     if x.ndim == 3:
-        block_sums(db_h, dW_hh, dW_xh, da, h, x, rows)
+        block_sums(kind, db_h, dW_hh, dW_xh, da, h, x, rows)
         return
-    block_sums(db_h, dW_hh, kind.none2, da, h, kind.none3, rows)
+    block_sums(kind, db_h, dW_hh, kind.none2, da, h, kind.none3, rows)
     columns = workspace.workspace().scratch(dW_xh.shape[::-1], h.dtype)
     scatter(columns, x[: len(da)], da, rows.start, rows.stop)
     dW_xh[...] = columns.T

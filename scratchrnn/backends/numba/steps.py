@@ -18,10 +18,12 @@ def scatter(selected: Array, index: Any, T: int, dstate: Any) -> tuple[Array, An
     state), and all steps share one row of zeros: no memory of T steps has to be filled and read.
     """
     shape = selected.shape[1:]
-    last_step = isinstance(index, slice) and index == slice(T - 1, T)
+    last_step = isinstance(index, slice) and index.start == T - 1
     if last_step and isinstance(dstate, np.ndarray) and dstate.shape[-2:] == shape:
-        dstate = dstate.copy()
-        dstate.reshape(-1, *shape)[-1] += selected[0]
+        if dstate.ndim == 2:
+            dstate += selected[0]
+        else:  # of several cells the last is the one on top
+            dstate[-1] += selected[0]
         return zeros((T, *shape), selected.dtype), dstate
     h = workspace.workspace().empty((T, *shape), selected.dtype)
     h[...] = 0
