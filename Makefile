@@ -69,7 +69,7 @@ run-lowest: $(VENV)/installed-lowest
 papers: $(VENV)/installed  ## results of papers measured anew beside what was published, to papers-output/ (10 minutes)
 	$(BIN)/scratchrnn papers
 
-bench: $(VENV)/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (30 minutes), to bench-output/
+bench: $(VENV)/installed-bench  ## speed and memory beside PyTorch, JAX, Keras and a NumPy loop (35 minutes), to bench-output/
 	$(BIN)/scratchrnn bench
 
 before-after: $(VENV)/installed-test  ## is any workload slower than in another checkout: make before-after BEFORE=path (7 minutes)

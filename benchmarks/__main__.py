@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the chosen benchmarks one after the other; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"{', '.join(BENCHMARKS)}; all, if none")
-    parser.add_argument("--quick", action="store_true", help="three minutes, not thirty: fewer workloads and rounds")
+    parser.add_argument("--quick", action="store_true", help="three minutes, not 35: fewer workloads and rounds")
     parser.add_argument("--threads", type=int, nargs="+", help="of the steps benchmark: 1 and 2, if none; quick: 2")
     parser.add_argument("--workloads", nargs="+", help="of the steps benchmark")
     parser.add_argument(

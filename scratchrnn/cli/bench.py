@@ -23,7 +23,7 @@ benchmarks:
   tracking  what recording gradients costs an update
 
 examples:
-  scratchrnn bench --quick       three minutes instead of thirty
+  scratchrnn bench --quick       three minutes instead of 35
   scratchrnn bench scaling       one of them
 `make bench` installs the peers first. The benchmarks are part of a checkout, not of the installed package.
 """
