@@ -343,10 +343,10 @@ class SequenceModel:
     ) -> Forward:
         """Forward through all layers, group of rows by group of rows; states only where `hidden` asks for them."""
         net, params = self._network, self.params
-        inputs = Batch(x, states, lengths, x, selection, x.shape[1])
+        batch = Batch(x, states, lengths, x, selection, x.shape[1])  # without a target; x stands in its place
 
         def run(rows: Any, _: Any) -> Forward:
-            part = inputs.select(rows)
+            part = batch.select(rows)
             contiguous = self._backend.xp.ascontiguousarray(part.x)
             result = network.run(net, params, contiguous, part.states, part.lengths, part.selection)
             return result if hidden else Forward(result.y, None, (), [])

@@ -1,7 +1,7 @@
 """A minibatch through the layers: forward, the loss, backward, and the forward pass linearised.
 
-Everything here comes after validation (`_validation.py`): arrays are time-major, contiguous, checked, and live where
-the backend computes. Functions take the rows that they are given and know of no others. `params` is an argument, so the
+Everything here comes after validation (`_validation.py`): arrays are time-major, checked, and live where the backend
+computes. Functions take the rows that they are given and know of no others. `params` is an argument, so the
 same code runs on any vector: the complex step runs it on complex numbers.
 
 Letters: N rows, T time steps, K steps whose outputs are selected, O outputs.
@@ -23,7 +23,7 @@ from .parameters import Parameters, Symbols
 
 States = tuple[Any, ...]  # the state of each recurrent layer, bottom to top: an array, or a NamedTuple of arrays
 Masks = tuple["Array | None", ...]  # what each layer drew at random, rows on the last axis but one; None for nothing
-Entries = Iterable[tuple[slice, Parameters]]  # rows, and what takes the gradients of the parameters summed over them
+Entries = Iterable[tuple[slice, Parameters]]  # rows of one block, and parameters to overwrite with their gradients
 
 
 class Network(NamedTuple):
@@ -38,7 +38,7 @@ class Network(NamedTuple):
 
     @classmethod
     def of(cls, layers: Sequence[Layer], symbols: tuple[Symbols, ...], loss: str, kernel: Kernel) -> Network:
-        """The network of these layers, computed by the functions that `kernel` gives for those of the reference."""
+        """The network of these layers. `kernel` maps a function of the reference to what the backend computes instead."""
         functions = tuple(layer.functions(kernel) for layer in layers)
         top = max(i for i, layer in enumerate(layers) if layer.recurrent or layer.mixes_time)
         directions = [layer.directions for layer in layers if layer.recurrent][-1]
@@ -57,7 +57,7 @@ class Batch(NamedTuple):
     lengths: Array | None  # (N,)
     target: Array  # (K, N, O) or integer (K, N)
     selection: StepSelection
-    batch_rows: int  # N of the whole minibatch, also in a part of it
+    batch_rows: int  # N of the whole minibatch, also after `select`
     masks: Masks | None = None  # None is evaluation
 
     def select(self, rows: Any) -> Batch:
@@ -83,7 +83,7 @@ class Forward(NamedTuple):
     """What a forward pass leaves."""
 
     y: Array  # (K, N, O)
-    h: Array  # (T, N, H): outputs of the last layer that mixes time; None where they are not wanted
+    h: Any  # (T, N, H): outputs of the last layer that mixes time; None where they are not wanted
     h_last: States
     traces: list[Any]
 
@@ -255,7 +255,7 @@ def backward(
             dstates0.append(dstate)
             for cell in reversed(getattr(flow, "cells", (flow,))):
                 norms = cell.row_norms.T
-                per_sample = norms if batch_rows == 1 else batch_rows * norms  # spares a stream a ufunc
+                per_sample = norms if batch_rows == 1 else batch_rows * norms
                 flows.append(LayerFlow(per_sample, cell.flushed))
     flow = Flow(tuple(flows[::-1]), network.directions)
     return Backward(dy if inputs else None, tuple(dstates0[::-1]), signals, flow)

@@ -6,7 +6,8 @@ that run together, may depend on threads and cache sizes: they decide speed alon
 it costs to fetch its weights.
 
 Rows of different lengths are sorted first, so that a block is over when the longest of its rows is. Without gradients
-there is nothing to add up, and a group has no more rows than MAX_NUMBERS allows: memory does not grow with the batch.
+there is nothing to add up, and a group has no more rows than MAX_NUMBERS allows (and those that fill a tile): memory
+for states on the way does not grow with the batch.
 
 Nobody else opens a workspace, starts threads or restores the order of rows.
 """
@@ -20,7 +21,7 @@ from .._arrays import Array, detach, map_arrays
 from ..parameters import Parameters
 from .base import Backend
 
-MAX_NUMBERS = 1 << 23  # states and outputs that a group holds at a time where there are no gradients
+MAX_NUMBERS = 1 << 23  # outputs of the widest layer that a group holds where there are no gradients
 MIN_PARALLEL_SUM = 1 << 19  # below this many numbers, one thread adds them up sooner than another is woken
 
 Entries = list[tuple[slice, Parameters]]
@@ -52,7 +53,7 @@ class RowPlan(NamedTuple):
 
     backend: Backend
     groups: list[RowGroup]
-    blocks: int
+    blocks: int  # how many there are
     order: Array | None  # permutation that restores the original row order; None if unchanged
 
 
@@ -90,9 +91,8 @@ def plan_forward(
         is_slice = isinstance(group.rows, slice)
         start, end = (group.rows.start, group.rows.stop) if is_slice else (0, len(group.rows))
         while start < end:
-            stop = (
-                start + most if end - start >= most + backend.tile else end
-            )  # fewer rows than a tile stay with others
+            # Rows that do not fill a tile stay with others: alone they would be computed in another way.
+            stop = start + most if end - start >= most + backend.tile else end
             rows = slice(start, stop)
             groups.append(RowGroup(rows if is_slice else group.rows[rows], []))
             start = stop
@@ -125,7 +125,9 @@ def map_rows(plan: RowPlan, function: Callable[[Any, Entries], Result], grads: P
         def of_group(group: RowGroup) -> Result:
             entries: Entries = []
             if grads is not None:
-                entries = [(rows, grads.like(others[i - 1]) if i else grads) for i, rows in group.blocks]
+                entries = [
+                    (rows, grads.like(others[i - 1]) if i else grads) for i, rows in group.blocks
+                ]  # block 0: grads
             with backend.workspace():
                 return function(group.rows, entries).detached()
 

@@ -5,7 +5,7 @@
 Letters used throughout: N rows in the batch, T time steps, D input features, H hidden units. Arrays are time-major.
 `h` has T + 1 steps: `h[0]` is the state before the first input, `h[t + 1]` the state after x_t (the chapter's h_t).
 
-Four functions share this screen. `forward` leaves a Trace; `backward` turns ∂L/∂h into the error signals ∂L/∂a of every
+Its four main functions: `forward` leaves a Trace; `backward` turns ∂L/∂h into the error signals ∂L/∂a of every
 step from that trace alone, because tanh′(a) = 1 − tanh²(a) = 1 − h²; `weight_grads` adds these up into the gradients of
 the parameters; `tangent` is the forward pass linearised around the trace, which the adjoint test of `check_gradients`
 compares with `backward`. They run as they stand on NumPy arrays, on CuPy arrays, and (forward) on complex numbers for
@@ -86,11 +86,12 @@ def backward(
 ) -> tuple[Array | None, Array, Array, Flow]:
     """Backpropagation through time. With δ_t = ∂L/∂h_t and a_t the argument of tanh:
 
-        δ_t     = ∂L/∂y-part_t + W_hhᵀ · ∂L/∂a_{t+1}          (the last step starts from dstate)
+        δ_t     = dy_t + W_hhᵀ · ∂L/∂a_{t+1}          (for the last step, dstate takes the place of the W_hh term)
         ∂L/∂a_t = δ_t ⊙ (1 − h_t²)
         ∂L/∂x_t = W_xhᵀ · ∂L/∂a_t            ∂L/∂h0 = W_hhᵀ · ∂L/∂a_0
 
-    dy (T, N, H) is ∂L/∂h as the layers above see it, dstate (N, H) the same of the last state alone. Returns dx (None
+    Where a row is over, ∂L/∂a_t is 0 and δ_t goes on to t − 1 as it is. dy (T, N, H) is ∂L/∂h as the layers above see
+    it, dstate (N, H) the same of the last state alone. Returns dx (None
     for integer x or inputs=False), ∂L/∂h0 (N, H), the error signals ∂L/∂a (T, N, H), and the flow.
     """
     x, h, valid = trace
