@@ -38,7 +38,7 @@ class Network(NamedTuple):
 
     @classmethod
     def of(cls, layers: Sequence[Layer], symbols: tuple[Symbols, ...], loss: str, kernel: Kernel) -> Network:
-        """The network of these layers. `kernel` maps a function of the reference to what the backend computes instead."""
+        """The network of these layers. `kernel` maps a function of the reference to what the backend computes."""
         functions = tuple(layer.functions(kernel) for layer in layers)
         top = max(i for i, layer in enumerate(layers) if layer.recurrent or layer.mixes_time)
         directions = [layer.directions for layer in layers if layer.recurrent][-1]
