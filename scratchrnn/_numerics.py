@@ -31,12 +31,12 @@ def row_norms(a: Array) -> Array:
 
 
 def all_finite(a: Array) -> bool:
-    """Whether no entry is NaN or infinite. The text that backends twin."""
+    """Whether every entry is finite. A backend may have a kernel for it."""
     return bool(namespace(a).isfinite(a).all())
 
 
 def reverse_time(a: Array, lengths: Array | None) -> Array:
-    """Time turned around: of row n the first lengths[n] steps, the rest stays. Twice is nothing. a (T, N, …)."""
+    """Reverse the first lengths[n] steps of row n, or all steps; its own inverse. a (T, N, …)."""
     if lengths is None:
         return a[::-1]
     xp = namespace(a)

@@ -1,7 +1,7 @@
 """Optimizers on the flat vector: hyper-parameters that never change, and update rules as pure functions.
 
 An optimizer object holds hyper-parameters only. Its running averages are a dict of vectors that `init` makes and the
-history of a training run keeps, so one object can serve many runs. Each rule below is the text that a backend may twin:
+history of a training run keeps, so one object can serve many runs. A backend may have a kernel for each rule below:
 it advances the averages in place, leaves in `delta`, which may be `grad` itself, what is to be subtracted from the
 parameters, and returns nothing.
 

@@ -1,4 +1,4 @@
-"""The switch between backends: NumPy (the text itself), Numba (jitted twins) and CuPy (device arrays)."""
+"""The switch between backends: NumPy (the reference implementation), Numba (kernels) and CuPy (device arrays)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ Rows of different lengths are sorted first, so that a block is over when the lon
 there is nothing to add up, and a group has no more rows than MAX_NUMBERS allows (and those that fill a tile): memory
 for states on the way does not grow with the batch.
 
-Nobody else opens a workspace, starts threads or restores the order of rows.
+Only this module opens a workspace, starts threads and restores the order of rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MIN_PARALLEL_SUM = 1 << 19  # below this many numbers, one thread adds them up s
 Entries = list[tuple[slice, Parameters]]
 
 
-class Rows(Protocol):
+class RowResult(Protocol):
     """What a function of rows returns: results of these rows alone."""
 
     def detached(self) -> Any:
@@ -38,7 +38,7 @@ class Rows(Protocol):
         """The results of all groups side by side, their rows in this order (None: as they are)."""
 
 
-Result = TypeVar("Result", bound=Rows)
+Result = TypeVar("Result", bound=RowResult)
 
 
 class RowGroup(NamedTuple):
@@ -75,7 +75,7 @@ def plan_with_gradients(
         start = blocks[numbers[0]].start
         own = [(i, slice(blocks[i].start - start, blocks[i].stop - start)) for i in numbers]
         groups.append(RowGroup(slice(start, blocks[numbers[-1]].stop), own))
-    return RowPlan(backend, groups, len(blocks), order)
+    return RowPlan(backend, groups, len(blocks), None)
 
 
 def plan_forward(

@@ -78,7 +78,7 @@ def run(arguments: Namespace) -> int:
     )
     print(report)
     if model.backend == "numba":
-        print("numba runs jitted twins of the layers; --backend numpy checks the text in scratchrnn/layers itself")
+        print("numba runs kernels in place of the layers; --backend numpy checks scratchrnn/layers itself")
     return 0 if report else 1
 
 

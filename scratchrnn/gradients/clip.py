@@ -17,12 +17,12 @@ Gradients = Mapping[str, Array] | Sequence[Array] | Array
 
 
 def vector_norm(vector: Array) -> Array:
-    """Euclidean norm of one vector as a float64 scalar, safe as `row_norms` is. The text that backends twin."""
+    """Euclidean norm of one vector as a float64 scalar, safe as `row_norms` is. A backend may have a kernel for it."""
     return row_norms(vector)
 
 
 def part_norms(vector: Array, ends: Array) -> Array:
-    """(K,) float64: the norms of K parts of a vector, one after the other. Backends twin it.
+    """(K,) float64: the norms of K parts of a vector, one after the other. A backend may have a kernel for it.
 
     ends (K,): how many entries there are up to the end of each.
     """
@@ -65,7 +65,7 @@ def clip_by_global_norm(grads: Gradients, max_norm: float) -> float:
 
 @expected_underflow
 def shrink(array: Array, norm: float, max_norm: float) -> bool:
-    """array ← array · max_norm / norm in place where norm is above max_norm; returns whether it was. Backends twin it.
+    """array ← array · max_norm / norm in place where norm is above max_norm; returns whether it was.
 
     The product is taken in float64, since a ratio in float32 could underflow.
     """

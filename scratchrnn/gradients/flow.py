@@ -17,7 +17,7 @@ class LayerFlow(NamedTuple):
     per_sample (N, T) is N · ‖∂L/∂h_t[n]‖, the norm over hidden units for row n, freed of the 1/N of the batch mean.
     flushed (T,) counts the entries of ∂L/∂h_t below the smallest normal number of the dtype, which were set to 0.
     saturation (N, T) is the fraction of units of each row whose slope is (nearly) 0: |h| > 0.999 of tanh, h = 0 of
-    relu; NaN where the row is over, None where nobody asked.
+    relu; NaN where the row is over, None where they were not counted.
     """
 
     per_sample: Array
@@ -37,7 +37,7 @@ class LayerFlow(NamedTuple):
     def saturated(self) -> Array:
         """(T,) float64: the fraction of saturated units over the rows that are not over; NaN where all are.
 
-        Raises ValueError where nobody asked.
+        Raises ValueError where they were not counted.
         """
         if self.saturation is None:
             raise ValueError("saturated units were not counted; call loss_and_grads(…, saturation=True)")

@@ -225,7 +225,7 @@ class Pool:
             self._strike_off(worker)
 
     def _is_wanted(self, worker: threading.Thread) -> bool:
-        """Whether a worker shall go on. If there are too many, it strikes itself off the list."""
+        """Whether a worker goes on. If there are too many, it removes itself from the list."""
         if len(self._workers) >= self.size:
             with self._lock:
                 if len(self._workers) >= self.size:
@@ -240,7 +240,7 @@ class Pool:
             self._binding.bound.discard(worker)
 
     def _start_over(self) -> None:
-        """No workers, and a lock that nobody holds: the state at first, and in a forked child, which has no threads."""
+        """No workers, and a free lock: the state at first, and in a forked child, which has no threads."""
         self._lock: Any = threading.RLock()  # whose `_is_owned` is in no published types
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._workers: list[threading.Thread] = []

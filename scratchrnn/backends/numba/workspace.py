@@ -1,8 +1,8 @@
 """Memory that is used again from one call to the next.
 
-A pass makes large arrays that nobody sees once it is over: states, outputs, their derivatives. Fresh memory for them
-costs more than it seems to, since the system hands it out page by page, each cleared, when it is first touched: a tenth
-of a whole update, as measured. A workspace keeps the memory instead.
+A call makes large arrays that are not needed after it: states, outputs, their derivatives. Fresh memory for them is
+slow, because the system clears each page when it is first used: a tenth of the time of an update, as measured. A
+workspace keeps the memory for the next call instead.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Workspace:
         return (self._memory.arrays.get(key) or self._make(*key))[0]
 
     def owns(self, array: Array) -> bool:
-        """Whether the array, or what it is a view of, lies in the workspace, whoever asked for it there.
+        """Whether the array, or the array that it is a view of, lies in the workspace.
 
         Never while no block is open: then nothing of the workspace is in use.
         """

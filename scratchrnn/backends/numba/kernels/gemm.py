@@ -25,7 +25,7 @@ The forward pass needs Wᵀ in this form and gets it by transposing square block
 ∂L/∂Wᵀ = Σ ∂L/∂a_t · x_tᵀ, are the same product with the sum running over the rows of all steps; there both factors are
 packed, 256 rows at a time, so that what is in use fits the second-level cache. A sum covers the rows of one block of
 the minibatch, also where several blocks are computed at once: a sum of floating-point numbers depends on the order of
-its terms, and gradients shall not depend on which thread took which block.
+its terms, and gradients must not depend on which thread took which block.
 
 **Two sources.** The product is really C = epilogue(start + A1 · W1 + A2 · W2). Forward, the sources are x_t with W_xh
 and h_{t−1} with W_hh, so the projection of the inputs is never written to memory and read back, and the start is the

@@ -3,7 +3,7 @@
 LLVM IR is the language between compilers and processors: typed instructions on as many named values as one likes, which
 LLVM assigns to registers and translates for the processor at hand. The functions called `write_…` run once, at compile
 time; they *write* instructions, one per call of `builder`, and a Python loop around such a call writes a copy per turn.
-A loop that shall happen at run time is written with `counting`. Variables are memory cells (`alloca`) that LLVM turns
+`counting` writes a loop that runs at run time. Variables are memory cells (`alloca`) that LLVM turns
 into registers.
 """
 

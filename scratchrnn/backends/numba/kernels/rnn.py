@@ -112,7 +112,8 @@ def _through_time(
     first: int,
     end: int,
 ) -> None:
-    """∂L/∂a_t for t = end − 1 … first. dstate (N, H) is what step `end`, or whoever takes the last state, hands back.
+    """∂L/∂a_t for t = end − 1 … first. dstate (N, H) is ∂L/∂h_{end − 1} as step `end` and the users of the last
+    state pass it back.
 
     dh_next (N, H), which may be dstate itself, is in the end what step `first` hands back to the one before, and on the
     way what rows that are over hand back. da and dy (T, N, H), which may be one array, dy also (1, N, H) where all
